@@ -1,0 +1,168 @@
+#include "resources/agent_protocol.h"
+
+#include "base/digest.h"
+#include "resources/json_fields.h"
+
+namespace dbrestore::resources {
+
+namespace {
+
+constexpr std::string_view frame_mark = "DBRESTORE/1";
+constexpr size_t max_termination_message_text_bytes = 1500;
+constexpr size_t max_frame_bytes = 1 << 20;
+
+const char* outcome_text(AgentResult::Outcome outcome) {
+    switch (outcome) {
+        case AgentResult::Outcome::done: return "done";
+        case AgentResult::Outcome::retryable: return "retryable";
+        case AgentResult::Outcome::failed: break;
+    }
+    return "failed";
+}
+
+AgentResult::Outcome outcome_from_text(const std::string& text) {
+    return text == "done" ? AgentResult::Outcome::done : text == "retryable" ? AgentResult::Outcome::retryable : AgentResult::Outcome::failed;
+}
+
+// Foreign text (an error of a program, a file's name) may be no UTF-8: replaced, so that dumping never throws.
+std::string dump(const nlohmann::json& document) {
+    return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+nlohmann::json to_json(const AgentResult& r) {
+    nlohmann::json document{{"outcome", outcome_text(r.outcome)}};
+    put(document, "reason", r.reason);
+    put(document, "message", r.message);
+    put(document, "findings", to_json(r.findings));
+    put(document, "waitingFor", nlohmann::json(r.waiting_for));
+    put(document, "uid", r.uid);
+    put(document, "gid", r.gid);
+    if (r.bytes != 0) document["bytes"] = r.bytes;
+    if (r.estimated_seconds != 0) document["estimatedSeconds"] = r.estimated_seconds;
+    put(document, "whatIsLost", nlohmann::json(r.what_is_lost));
+    put(document, "serverVersion", r.server_version);
+    return document;
+}
+
+AgentResult result_from_json(const nlohmann::json& document) {
+    AgentResult r;
+    r.outcome = outcome_from_text(text_at(document, "outcome"));
+    r.reason = text_at(document, "reason");
+    r.message = text_at(document, "message");
+    r.findings = findings_from_json(field(document, "findings"));
+    r.waiting_for = texts_at(document, "waitingFor");
+    if (present_at(document, "uid")) r.uid = integer_at(document, "uid");
+    if (present_at(document, "gid")) r.gid = integer_at(document, "gid");
+    r.bytes = integer_at(document, "bytes");
+    r.estimated_seconds = integer_at(document, "estimatedSeconds");
+    r.what_is_lost = texts_at(document, "whatIsLost");
+    r.server_version = text_at(document, "serverVersion");
+    return r;
+}
+
+std::string frame(int64_t sequence, const char* kind, const nlohmann::json& document) {
+    const std::string text = dump(document);
+    return std::string(frame_mark) + " " + std::to_string(sequence) + " " + kind + " " + base::sha256_hex(text) + " " + text + "\n";
+}
+
+struct Frame {
+    std::string_view kind, digest;
+    nlohmann::json document;
+};
+
+std::string_view next_word(std::string_view& rest) {
+    const size_t space = rest.find(' ');
+    const std::string_view word = rest.substr(0, space);
+    rest = space == std::string_view::npos ? std::string_view() : rest.substr(space + 1);
+    return word;
+}
+
+std::optional<Frame> frame_from_line(std::string_view line) {
+    if (line.size() > max_frame_bytes || next_word(line) != frame_mark) return std::nullopt;
+    next_word(line);  // the sequence is for people who read the log
+    Frame f;
+    f.kind = next_word(line);
+    f.digest = next_word(line);
+    if (base::sha256_hex(line) != f.digest) return std::nullopt;
+    f.document = nlohmann::json::parse(line, nullptr, false);
+    if (!f.document.is_object()) return std::nullopt;
+    return f;
+}
+
+}  // namespace
+
+nlohmann::json to_json(const AgentRequest& r) {
+    nlohmann::json document{{"step", r.step}, {"restoreName", r.restore_name}, {"restoreUID", r.restore_uid}, {"attempt", r.attempt},
+                            {"dataDirectory", r.data_directory}, {"port", r.port}, {"jobs", r.jobs},
+                            {"keepOldDatabase", r.keep_old_database}};
+    put(document, "serverArguments", nlohmann::json(r.server_arguments));
+    put(document, "host", r.host);
+    put(document, "user", r.user);
+    put(document, "database", r.database);
+    put(document, "userKey", r.user_key);
+    put(document, "passwordKey", r.password_key);
+    put(document, "databaseKey", r.database_key);
+    put(document, "dumpPath", r.dump_path);
+    put(document, "newDatabase", r.new_database);
+    put(document, "oldDatabase", r.old_database);
+    put(document, "role", r.role);
+    return document;
+}
+
+base::Result<AgentRequest> request_from_text(const std::string& text) {
+    const nlohmann::json document = nlohmann::json::parse(text, nullptr, false);
+    if (!document.is_object()) {
+        return base::error(base::ErrorKind::invalid, std::string(request_variable) + " must be a JSON object");
+    }
+    AgentRequest r;
+    r.step = text_at(document, "step");
+    r.restore_name = text_at(document, "restoreName");
+    r.restore_uid = text_at(document, "restoreUID");
+    r.attempt = integer_at(document, "attempt", 1);
+    r.data_directory = text_at(document, "dataDirectory");
+    r.server_arguments = texts_at(document, "serverArguments");
+    r.host = text_at(document, "host");
+    r.port = integer_at(document, "port", 5432);
+    r.user = text_at(document, "user");
+    r.database = text_at(document, "database");
+    r.user_key = text_at(document, "userKey");
+    r.password_key = text_at(document, "passwordKey");
+    r.database_key = text_at(document, "databaseKey");
+    r.dump_path = text_at(document, "dumpPath");
+    r.jobs = integer_at(document, "jobs");
+    r.new_database = text_at(document, "newDatabase");
+    r.old_database = text_at(document, "oldDatabase");
+    r.role = text_at(document, "role");
+    r.keep_old_database = flag_at(document, "keepOldDatabase", true);
+    return r;
+}
+
+std::string progress_frame(int64_t sequence, const Progress& progress) { return frame(sequence, "progress", to_json(progress)); }
+
+std::string result_frame(int64_t sequence, const AgentResult& result) { return frame(sequence, "result", to_json(result)); }
+
+std::string termination_message(const AgentResult& result) {
+    nlohmann::json document{{"outcome", outcome_text(result.outcome)}, {"digest", base::sha256_hex(dump(to_json(result)))}};
+    put(document, "reason", result.reason);
+    put(document, "message", result.message.substr(0, max_termination_message_text_bytes));
+    return dump(document);
+}
+
+AgentReport parse_agent_report(std::string_view log, std::string_view termination, bool terminated) {
+    AgentReport report;
+    const nlohmann::json ending = nlohmann::json::parse(termination, nullptr, false);
+    const std::string digest = text_at(ending, "digest");
+    while (!log.empty()) {
+        const size_t end = log.find('\n');
+        const std::string_view line = log.substr(0, end);
+        log = end == std::string_view::npos ? std::string_view() : log.substr(end + 1);
+        const auto f = frame_from_line(line);
+        if (!f) continue;
+        if (f->kind == "progress") report.progress = progress_from_json(f->document);
+        if (f->kind == "result" && terminated && f->digest == digest) report.result = result_from_json(f->document);
+    }
+    report.result_lost = terminated && !report.result;
+    return report;
+}
+
+}  // namespace dbrestore::resources

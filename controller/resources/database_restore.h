@@ -1,0 +1,120 @@
+#pragma once
+// DatabaseRestore, dbrestore.dev/v1alpha1: one act of restoring. The fields are described in crds/databaserestores.yaml.
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "resources/conditions.h"
+#include "resources/kubernetes.h"
+
+namespace dbrestore::resources {
+
+inline constexpr const char* api_group = "dbrestore.dev";
+inline constexpr const char* api_version = "dbrestore.dev/v1alpha1";
+inline constexpr const char* finalizer_name = "dbrestore.dev/restore";
+inline constexpr const char* executed_annotation = "dbrestore.dev/executed-uid";
+
+enum class Phase {
+    pending, queued, validating, stopping, preparing, verifying, awaiting_approval, committing, starting, rolling_back,
+    succeeded, failed, cancelled
+};
+
+std::string to_text(Phase phase);
+std::optional<Phase> phase_from_text(const std::string& text);  // nothing for an unknown name; empty is pending
+inline bool is_final(Phase phase) { return phase >= Phase::succeeded; }
+
+struct DumpSource {
+    std::string claim_name, path;  // on a PersistentVolumeClaim
+    std::string store;             // or in a store of the server, under `path`
+};
+
+struct RestoreSpec {
+    std::string server_name;
+    std::string type;  // Dump; the others are refused until they are built
+    DumpSource dump;
+    std::string mode = "Replace", logical_database, run_as = "Owner";
+    int64_t jobs = 0;
+    bool acknowledge_data_loss = false, approved = false, cancel_requested = false;
+    std::string strategy = "StopFirst", approval = "Automatic", dry_run = "None";
+    int64_t retain_seconds = 86400, starting_deadline_seconds = 3600, active_deadline_seconds = 86400, max_attempts = 3;
+    bool has_verification = false;
+};
+
+struct PreflightFinding {
+    std::string check;
+    enum class Outcome { passed, warning, failed } outcome = Outcome::passed;
+    std::string message;
+
+    bool operator==(const PreflightFinding&) const = default;
+};
+
+struct RestorePlan {
+    std::vector<std::string> steps, what_is_lost;
+    int64_t estimated_downtime_seconds = 0, bytes = 0;
+};
+
+struct Progress {
+    std::string step, summary;
+    int64_t percent = 0, bytes_done = 0, bytes_total = 0, entries_done = 0, entries_total = 0;
+    std::optional<int64_t> eta_seconds;
+
+    bool operator==(const Progress&) const = default;
+};
+
+struct PreviousData {
+    bool available = false;
+    std::string database;
+    int64_t size_bytes = 0;
+    std::optional<base::Time> expiration_time;
+
+    bool operator==(const PreviousData&) const = default;
+};
+
+// Which run of which agent step is under way; with the UID it names the Job.
+struct StepAttempt {
+    std::string name;
+    int64_t attempt = 1;
+    base::Time start_time{};
+};
+
+// What the restore will end with once it has been rolled back.
+struct Failure {
+    std::string reason, message;
+    bool cancelled = false;
+};
+
+struct RestoreStatus {
+    int64_t observed_generation = -1;
+    Phase phase = Phase::pending;
+    std::optional<base::Time> start_time, completion_time, stop_time;
+    Conditions conditions;
+    std::string target, source_name;
+    std::vector<PreflightFinding> preflight;
+    std::optional<RestorePlan> plan;
+    std::optional<Progress> progress;
+    std::optional<int64_t> downtime_seconds, original_replicas;
+    std::optional<PreviousData> previous_data;
+    std::optional<StepAttempt> step;
+    std::optional<Failure> failure;
+};
+
+struct DatabaseRestore {
+    ObjectMeta meta;
+    RestoreSpec spec;
+    RestoreStatus status;
+};
+
+DatabaseRestore restore_from_json(const nlohmann::json& object);
+
+// The whole of `status`: what is missing from it is taken away by server-side apply.
+nlohmann::json to_json(const RestoreStatus& status);
+
+nlohmann::json to_json(const Progress& progress);
+Progress progress_from_json(const nlohmann::json& document);
+nlohmann::json to_json(const std::vector<PreflightFinding>& findings);
+std::vector<PreflightFinding> findings_from_json(const nlohmann::json& list);
+
+}  // namespace dbrestore::resources

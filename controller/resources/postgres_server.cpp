@@ -1,0 +1,149 @@
+#include "resources/postgres_server.h"
+
+#include "resources/json_fields.h"
+
+namespace dbrestore::resources {
+
+namespace {
+
+std::optional<int64_t> optional_integer(const nlohmann::json& document, std::string_view path) {
+    if (!present_at(document, path)) return std::nullopt;
+    return integer_at(document, path);
+}
+
+Credential credential_from_json(const nlohmann::json& document) {
+    return {text_at(document, "value"), text_at(document, "secretKey")};
+}
+
+nlohmann::json to_json(const Credential& credential) {
+    nlohmann::json document = nlohmann::json::object();
+    put(document, "value", credential.value);
+    put(document, "secretKey", credential.secret_key);
+    return document;
+}
+
+Inferred inferred_from_json(const nlohmann::json& document) {
+    Inferred i;
+    i.container = text_at(document, "container");
+    i.image = text_at(document, "image");
+    i.data_directory = text_at(document, "dataDirectory");
+    i.volume = text_at(document, "volume");
+    i.claim_name = text_at(document, "claimName");
+    i.mount_path = text_at(document, "mountPath");
+    i.sub_path = text_at(document, "subPath");
+    i.secret_name = text_at(document, "secretName");
+    i.user = credential_from_json(field(document, "user"));
+    i.password = credential_from_json(field(document, "password"));
+    i.database = credential_from_json(field(document, "database"));
+    i.uid = optional_integer(document, "uid");
+    i.gid = optional_integer(document, "gid");
+    i.port = integer_at(document, "port", 5432);
+    return i;
+}
+
+nlohmann::json to_json(const Inferred& i) {
+    nlohmann::json document{{"container", i.container}, {"image", i.image},           {"dataDirectory", i.data_directory},
+                            {"volume", i.volume},       {"claimName", i.claim_name}, {"mountPath", i.mount_path},
+                            {"port", i.port}};
+    put(document, "subPath", i.sub_path);
+    put(document, "secretName", i.secret_name);
+    put(document, "user", to_json(i.user));
+    put(document, "password", to_json(i.password));
+    put(document, "database", to_json(i.database));
+    put(document, "uid", i.uid);
+    put(document, "gid", i.gid);
+    return document;
+}
+
+HistoryEntry history_from_json(const nlohmann::json& item) {
+    HistoryEntry e;
+    e.restore = text_at(item, "restore");
+    e.uid = text_at(item, "uid");
+    e.result = text_at(item, "result");
+    e.completion_time = time_at(item, "completionTime").value_or(base::Time{});
+    e.previous_database = text_at(item, "previousData.database");
+    e.previous_size_bytes = integer_at(item, "previousData.sizeBytes");
+    e.expiration_time = time_at(item, "previousData.expirationTime");
+    return e;
+}
+
+nlohmann::json to_json(const HistoryEntry& e) {
+    nlohmann::json item{
+        {"restore", e.restore}, {"uid", e.uid}, {"result", e.result}, {"completionTime", base::format_time(e.completion_time)}};
+    if (!e.previous_database.empty()) {
+        auto& previous = item["previousData"];
+        previous = {{"database", e.previous_database}, {"sizeBytes", e.previous_size_bytes}};
+        put(previous, "expirationTime", e.expiration_time);
+    }
+    return item;
+}
+
+LockState lock_from_json(const nlohmann::json& status) {
+    LockState lock;
+    if (present_at(status, "activeRestore")) {
+        lock.active_restore = ActiveRestore{text_at(status, "activeRestore.name"), text_at(status, "activeRestore.uid")};
+    }
+    lock.original_replicas = optional_integer(status, "originalReplicas");
+    if (present_at(status, "fence")) {
+        lock.fence = Fence{text_at(status, "fence.restoreUID"), text_at(status, "fence.restoreName"), texts_at(status, "fence.claimNames")};
+    }
+    return lock;
+}
+
+PostgresOverrides overrides_from_json(const nlohmann::json& postgres) {
+    PostgresOverrides o;
+    o.container = text_at(postgres, "container");
+    o.data_directory = text_at(postgres, "dataDirectory");
+    o.volume = text_at(postgres, "volume");
+    o.database = text_at(postgres, "database");
+    o.uid = optional_integer(postgres, "uid");
+    o.port = optional_integer(postgres, "port");
+    o.secret_name = text_at(postgres, "connectionSecret.name");
+    o.username_key = text_at(postgres, "connectionSecret.usernameKey");
+    o.password_key = text_at(postgres, "connectionSecret.passwordKey");
+    o.database_key = text_at(postgres, "connectionSecret.databaseKey");
+    return o;
+}
+
+}  // namespace
+
+PostgresServer server_from_json(const nlohmann::json& object) {
+    PostgresServer server;
+    server.meta = meta_from_json(object);
+    const auto& spec = field(object, "spec");
+    server.workload_kind = text_at(spec, "workloadRef.kind");
+    server.workload_name = text_at(spec, "workloadRef.name");
+    server.overrides = overrides_from_json(field(spec, "postgres"));
+    server.has_stores = !list_at(spec, "stores").empty();
+    server.has_point_in_time_recovery = present_at(spec, "pointInTimeRecovery");
+    server.has_suspend = !list_at(spec, "suspend").empty();
+    const auto& status = field(object, "status");
+    server.status.observed_generation = integer_at(status, "observedGeneration", -1);
+    if (present_at(status, "inferred")) server.status.inferred = inferred_from_json(field(status, "inferred"));
+    for (const auto& item : list_at(status, "history")) server.status.history.push_back(history_from_json(item));
+    server.status.conditions = conditions_from_json(field(status, "conditions"));
+    server.lock = lock_from_json(status);
+    return server;
+}
+
+nlohmann::json to_json(const ServerStatus& s) {
+    nlohmann::json status{{"observedGeneration", s.observed_generation}};
+    if (s.inferred) status["inferred"] = to_json(*s.inferred);
+    nlohmann::json history = nlohmann::json::array();
+    for (const auto& entry : s.history) history.push_back(to_json(entry));
+    put(status, "history", std::move(history));
+    put(status, "conditions", to_json(s.conditions));
+    return status;
+}
+
+nlohmann::json to_json(const LockState& lock) {
+    nlohmann::json status = nlohmann::json::object();
+    if (lock.active_restore) status["activeRestore"] = {{"name", lock.active_restore->name}, {"uid", lock.active_restore->uid}};
+    put(status, "originalReplicas", lock.original_replicas);
+    if (lock.fence) {
+        status["fence"] = {{"restoreUID", lock.fence->restore_uid}, {"restoreName", lock.fence->restore_name}, {"claimNames", lock.fence->claim_names}};
+    }
+    return status;
+}
+
+}  // namespace dbrestore::resources

@@ -1,0 +1,93 @@
+#pragma once
+// PostgresServer, dbrestore.dev/v1alpha1: what there is to restore. The fields are described in crds/postgresservers.yaml.
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "resources/conditions.h"
+#include "resources/kubernetes.h"
+
+namespace dbrestore::resources {
+
+// What the owner of the server states; empty or absent means "infer it from the pod template".
+struct PostgresOverrides {
+    std::string container, data_directory, volume, database;
+    std::optional<int64_t> uid, port;
+    std::string secret_name, username_key, password_key, database_key;
+};
+
+// Where the connection's name or password comes from.
+struct Credential {
+    std::string value;       // literal in the template (user and database only: a literal password is never copied)
+    std::string secret_key;  // or a key of the connection Secret
+
+    bool operator==(const Credential&) const = default;
+};
+
+// All that a restore needs to know of the workload.
+struct Inferred {
+    std::string container, image, data_directory, volume, claim_name, mount_path, sub_path, secret_name;
+    Credential user, password, database;
+    std::optional<int64_t> uid, gid;  // absent: the container starts as root and drops to the directory's owner
+    int64_t port = 5432;
+
+    bool operator==(const Inferred&) const = default;
+};
+
+struct ActiveRestore {
+    std::string name, uid;
+    bool operator==(const ActiveRestore&) const = default;
+};
+
+struct Fence {
+    std::string restore_uid, restore_name;
+    std::vector<std::string> claim_names;
+    bool operator==(const Fence&) const = default;
+};
+
+// Field manager dbrestore-lock owns exactly these three.
+struct LockState {
+    std::optional<ActiveRestore> active_restore;
+    std::optional<int64_t> original_replicas;
+    std::optional<Fence> fence;
+
+    bool operator==(const LockState&) const = default;
+};
+
+struct HistoryEntry {
+    std::string restore, uid, result;  // result: Succeeded, Failed, Cancelled
+    base::Time completion_time{};
+    // The database kept under another name, until the entry's cleanup has dropped it.
+    std::string previous_database;
+    int64_t previous_size_bytes = 0;
+    std::optional<base::Time> expiration_time;
+
+    bool operator==(const HistoryEntry&) const = default;
+};
+
+struct ServerStatus {
+    int64_t observed_generation = -1;
+    std::optional<Inferred> inferred;
+    std::vector<HistoryEntry> history;  // newest last, at most 100
+    Conditions conditions;
+
+    bool operator==(const ServerStatus&) const = default;
+};
+
+struct PostgresServer {
+    ObjectMeta meta;
+    std::string workload_kind, workload_name;
+    PostgresOverrides overrides;
+    bool has_stores = false, has_point_in_time_recovery = false, has_suspend = false;
+    ServerStatus status;  // field manager dbrestore
+    LockState lock;       // field manager dbrestore-lock
+};
+
+PostgresServer server_from_json(const nlohmann::json& object);
+nlohmann::json to_json(const ServerStatus& status);
+nlohmann::json to_json(const LockState& lock);
+
+}  // namespace dbrestore::resources
