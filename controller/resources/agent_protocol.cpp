@@ -8,7 +8,7 @@ namespace dbrestore::resources {
 namespace {
 
 constexpr std::string_view frame_mark = "DBRESTORE/1";
-constexpr size_t max_termination_message_text_bytes = 1500;
+constexpr size_t max_termination_message_bytes = 2000;
 constexpr size_t max_frame_bytes = 1 << 20;
 
 const char* outcome_text(AgentResult::Outcome outcome) {
@@ -144,8 +144,12 @@ std::string result_frame(int64_t sequence, const AgentResult& result) { return f
 std::string termination_message(const AgentResult& result) {
     nlohmann::json document{{"outcome", outcome_text(result.outcome)}, {"digest", base::sha256_hex(dump(to_json(result)))}};
     put(document, "reason", result.reason);
-    put(document, "message", result.message.substr(0, max_termination_message_text_bytes));
-    return dump(document);
+    // Escapes make a text up to six times longer, so it is cut by what comes out.
+    for (size_t bytes = result.message.size();; bytes /= 2) {
+        put(document, "message", result.message.substr(0, bytes));
+        if (bytes == 0) document.erase("message");
+        if (std::string text = dump(document); text.size() <= max_termination_message_bytes || bytes == 0) return text;
+    }
 }
 
 AgentReport parse_agent_report(std::string_view log, std::string_view termination, bool terminated) {

@@ -74,7 +74,10 @@ void read_results(const nlohmann::json& status, RestoreStatus& s) {
     }
     if (present_at(status, "step")) {
         s.step = StepAttempt{text_at(status, "step.name"), integer_at(status, "step.attempt", 1),
-                             time_at(status, "step.startTime").value_or(base::Time{})};
+                             time_at(status, "step.startTime").value_or(base::Time{}), text_at(status, "step.jobUID")};
+    }
+    if (present_at(status, "dataOwner")) {
+        s.data_owner = DataOwner{integer_at(status, "dataOwner.uid"), integer_at(status, "dataOwner.gid")};
     }
     if (present_at(status, "failure")) {
         s.failure = Failure{text_at(status, "failure.reason"), text_at(status, "failure.message"), flag_at(status, "failure.cancelled")};
@@ -187,7 +190,9 @@ nlohmann::json to_json(const RestoreStatus& s) {
     }
     if (s.step) {
         status["step"] = {{"name", s.step->name}, {"attempt", s.step->attempt}, {"startTime", base::format_time(s.step->start_time)}};
+        put(status["step"], "jobUID", s.step->job_uid);
     }
+    if (s.data_owner) status["dataOwner"] = {{"uid", s.data_owner->uid}, {"gid", s.data_owner->gid}};
     if (s.failure) {
         status["failure"] = {{"reason", s.failure->reason}, {"message", s.failure->message}, {"cancelled", s.failure->cancelled}};
     }

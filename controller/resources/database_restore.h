@@ -78,6 +78,12 @@ struct StepAttempt {
     std::string name;
     int64_t attempt = 1;
     base::Time start_time{};
+    std::string job_uid;  // once the Job was seen: if it then disappears, somebody deleted it
+};
+
+// Who owns the data directory: the uid that the Jobs run as.
+struct DataOwner {
+    int64_t uid = 0, gid = 0;
 };
 
 // What the restore will end with once it has been rolled back.
@@ -98,6 +104,7 @@ struct RestoreStatus {
     std::optional<int64_t> downtime_seconds, original_replicas;
     std::optional<PreviousData> previous_data;
     std::optional<StepAttempt> step;
+    std::optional<DataOwner> data_owner;
     std::optional<Failure> failure;
 };
 

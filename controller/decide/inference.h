@@ -1,0 +1,28 @@
+#pragma once
+// What a workload's pod template says about the database in it.
+
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "resources/postgres_server.h"
+
+namespace dbrestore::decide {
+
+// Why something cannot be inferred; the message says what to set instead.
+struct NotInferable {
+    std::string reason, message;
+};
+
+using Inference = std::variant<resources::Inferred, NotInferable>;
+
+Inference infer(const resources::PostgresServer& server, const std::optional<resources::Workload>& workload);
+
+// The container's definition in the pod template; null where there is none of that name.
+const nlohmann::json& container_named(const nlohmann::json& pod_spec, const std::string& name);
+
+// The arguments that the pod gives to `postgres` itself: what follows that word, or all arguments that begin with a dash.
+std::vector<std::string> server_arguments(const nlohmann::json& container);
+
+}  // namespace dbrestore::decide

@@ -1,0 +1,176 @@
+#include "decide/jobs.h"
+
+#include "decide/inference.h"
+#include "resources/json_fields.h"
+
+namespace dbrestore::decide {
+
+using nlohmann::json;
+using resources::field;
+using resources::Inferred;
+using resources::list_at;
+using resources::text_at;
+using resources::Workload;
+
+namespace {
+
+// Long enough that a person can read the logs of yesterday's failure.
+constexpr int64_t job_kept_seconds = 86400;
+
+json restricted_container_context() {
+    return {{"allowPrivilegeEscalation", false}, {"readOnlyRootFilesystem", true}, {"capabilities", {{"drop", {"ALL"}}}}};
+}
+
+// fsGroup is never set: the kubelet would change the modes of the data directory, which PostgreSQL then refuses. Its
+// value becomes a supplemental group instead.
+json pod_context(const JobRecipe& recipe, const Workload& workload) {
+    json context{{"runAsNonRoot", true}, {"runAsUser", recipe.uid}, {"runAsGroup", recipe.gid}, {"seccompProfile", {{"type", "RuntimeDefault"}}}};
+    const json& theirs = field(workload.pod_spec, "securityContext");
+    json groups = list_at(theirs, "supplementalGroups");
+    if (const auto& group = field(theirs, "fsGroup"); group.is_number_integer()) groups.push_back(group);
+    if (!groups.empty()) context["supplementalGroups"] = groups;
+    if (const auto& options = field(theirs, "seLinuxOptions"); options.is_object()) context["seLinuxOptions"] = options;
+    return context;
+}
+
+json labels(const JobRecipe& recipe) {
+    return {{managed_by_label, "dbrestore"},
+            {restore_uid_label, recipe.restore_uid},
+            {restore_name_label, recipe.restore_name},
+            {server_label, recipe.server_name},
+            {step_label, recipe.step},
+            {attempt_label, std::to_string(recipe.attempt)}};
+}
+
+// Whoever evicts pods, and service meshes, are asked to keep off.
+json pod_annotations() {
+    return {{"cluster-autoscaler.kubernetes.io/safe-to-evict", "false"},
+            {"karpenter.sh/do-not-disrupt", "true"},
+            {"sidecar.istio.io/inject", "false"},
+            {"linkerd.io/inject", "disabled"}};
+}
+
+// Configuration that the database reads from outside its data directory.
+void add_config_maps(const Inferred& inferred, const Workload& workload, json& mounts, json& volumes) {
+    for (const auto& mount : list_at(container_named(workload.pod_spec, inferred.container), "volumeMounts")) {
+        for (const auto& volume : list_at(workload.pod_spec, "volumes")) {
+            if (text_at(volume, "name") != text_at(mount, "name") || !volume.contains("configMap")) continue;
+            mounts.push_back(mount);
+            bool known = false;
+            for (const auto& other : volumes) known = known || text_at(other, "name") == text_at(volume, "name");
+            if (!known) volumes.push_back(volume);
+        }
+    }
+}
+
+void add_volumes(const JobRecipe& recipe, const Inferred& inferred, const Workload& workload, json& pod, json& agent) {
+    json mounts = {{{"name", "bundle"}, {"mountPath", resources::bundle_directory}, {"readOnly", true}},
+                   {{"name", "tmp"}, {"mountPath", "/tmp"}},
+                   {{"name", "shm"}, {"mountPath", "/dev/shm"}}};
+    json volumes = {{{"name", "bundle"}, {"emptyDir", json::object()}},
+                    {{"name", "tmp"}, {"emptyDir", json::object()}},
+                    {{"name", "shm"}, {"emptyDir", {{"medium", "Memory"}}}}};
+    if (recipe.data != DataMount::none) {
+        const bool read_only = recipe.data == DataMount::read_only;
+        json mount{{"name", "data"}, {"mountPath", inferred.mount_path}, {"readOnly", read_only}};
+        if (!inferred.sub_path.empty()) mount["subPath"] = inferred.sub_path;
+        mounts.push_back(mount);
+        // Read-only at the volume too: then CSI neither changes owners nor labels beside the running server.
+        volumes.push_back({{"name", "data"}, {"persistentVolumeClaim", {{"claimName", inferred.claim_name}, {"readOnly", read_only}}}});
+        add_config_maps(inferred, workload, mounts, volumes);
+    }
+    if (!recipe.dump_claim.empty()) {
+        mounts.push_back({{"name", "source"}, {"mountPath", resources::source_directory}, {"readOnly", true}});
+        volumes.push_back({{"name", "source"}, {"persistentVolumeClaim", {{"claimName", recipe.dump_claim}, {"readOnly", true}}}});
+    }
+    if (!inferred.secret_name.empty()) {
+        mounts.push_back({{"name", "secret"}, {"mountPath", resources::secret_directory}, {"readOnly", true}});
+        // Optional: so that the agent starts and names what is missing, among its other findings.
+        volumes.push_back({{"name", "secret"}, {"secret", {{"secretName", inferred.secret_name}, {"optional", true}, {"defaultMode", 0444}}}});
+    }
+    agent["volumeMounts"] = mounts;
+    pod["volumes"] = volumes;
+}
+
+// Where the database may run, the pod may run; and what its node asks for, it brings.
+void follow_database(const JobRecipe& recipe, const Inferred& inferred, const Workload& workload, json& pod, json& agent) {
+    for (const char* name : {"nodeSelector", "tolerations", "imagePullSecrets", "runtimeClassName", "priorityClassName", "schedulerName"}) {
+        if (const auto& value = field(workload.pod_spec, name); !value.is_null()) pod[name] = value;
+    }
+    if (const auto& affinity = field(workload.pod_spec, "affinity.nodeAffinity"); !affinity.is_null()) {
+        pod["affinity"]["nodeAffinity"] = affinity;
+    }
+    const auto& theirs = field(container_named(workload.pod_spec, inferred.container), "resources");
+    // Beside the running database its resources may not be free a second time.
+    if (recipe.database_stopped && theirs.is_object() && !theirs.empty()) {
+        agent["resources"] = theirs;
+    } else {
+        agent["resources"] = {{"requests", {{"cpu", "50m"}, {"memory", "64Mi"}}}};
+    }
+}
+
+}  // namespace
+
+std::string short_uid(const std::string& uid) { return uid.substr(0, 8); }
+
+std::string job_name(const std::string& restore_uid, const std::string& step, int64_t attempt) {
+    return "dbr-" + short_uid(restore_uid) + "-" + step + "-" + std::to_string(attempt);
+}
+
+std::string new_database_name(const std::string& restore_uid) { return "dbrestore_new_" + short_uid(restore_uid); }
+std::string old_database_name(const std::string& restore_uid) { return "dbrestore_old_" + short_uid(restore_uid); }
+std::string temporary_role_name(const std::string& restore_uid) { return "dbrestore_" + short_uid(restore_uid); }
+
+resources::AgentRequest base_request(const Inferred& inferred, const Workload& workload, const std::string& restore_name,
+                                     const std::string& restore_uid) {
+    resources::AgentRequest request;
+    request.restore_name = restore_name;
+    request.restore_uid = restore_uid;
+    request.data_directory = inferred.data_directory;
+    request.server_arguments = server_arguments(container_named(workload.pod_spec, inferred.container));
+    request.port = inferred.port;
+    request.user = inferred.user.value;
+    request.user_key = inferred.user.secret_key;
+    request.password_key = inferred.password.secret_key;
+    request.database = inferred.database.value;
+    request.database_key = inferred.database.secret_key;
+    request.new_database = new_database_name(restore_uid);
+    request.old_database = old_database_name(restore_uid);
+    request.role = temporary_role_name(restore_uid);
+    return request;
+}
+
+json job_manifest(const JobRecipe& recipe, const Inferred& inferred, const Workload& workload) {
+    json request = to_json(recipe.request);
+    json agent{{"name", "agent"},
+               {"image", inferred.image},
+               {"command", {std::string(resources::bundle_directory) + "/dbrestore-agent", recipe.request.step}},
+               {"env",
+                {{{"name", resources::request_variable}, {"value", request.dump()}},
+                 {{"name", resources::pod_uid_variable}, {"valueFrom", {{"fieldRef", {{"fieldPath", "metadata.uid"}}}}}}}},
+               {"securityContext", restricted_container_context()}};
+    json pod{{"restartPolicy", "Never"},
+             {"automountServiceAccountToken", false},
+             {"enableServiceLinks", false},
+             {"activeDeadlineSeconds", recipe.deadline_seconds},
+             {"securityContext", pod_context(recipe, workload)}};
+    add_volumes(recipe, inferred, workload, pod, agent);
+    follow_database(recipe, inferred, workload, pod, agent);
+    pod["initContainers"] = {{{"name", "install"},
+                              {"image", recipe.agent_image},
+                              {"command", {std::string(resources::bundle_directory) + "/dbrestore-agent", "install", "/bundle"}},
+                              {"volumeMounts", {{{"name", "bundle"}, {"mountPath", "/bundle"}}}},
+                              {"resources", {{"requests", {{"cpu", "10m"}, {"memory", "16Mi"}}}}},
+                              {"securityContext", restricted_container_context()}}};
+    pod["containers"] = json::array({agent});
+    return {{"apiVersion", "batch/v1"},
+            {"kind", "Job"},
+            {"metadata",
+             {{"name", job_name(recipe.restore_uid, recipe.step, recipe.attempt)}, {"namespace", recipe.namespace_name}, {"labels", labels(recipe)}}},
+            {"spec",
+             {{"backoffLimit", 0},
+              {"ttlSecondsAfterFinished", job_kept_seconds},
+              {"template", {{"metadata", {{"labels", labels(recipe)}, {"annotations", pod_annotations()}}}, {"spec", pod}}}}}};
+}
+
+}  // namespace dbrestore::decide

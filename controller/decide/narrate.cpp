@@ -1,0 +1,68 @@
+#include "decide/narrate.h"
+
+#include <algorithm>
+
+namespace dbrestore::decide {
+
+using resources::Phase;
+using resources::RestoreStatus;
+using resources::Truth;
+
+namespace {
+
+// 32 KiB is the API's own bound; a list of errors is cut long before.
+constexpr size_t max_message_bytes = 4000;
+
+}  // namespace
+
+void note(RestoreStatus& status, const World& world, const char* type, Truth truth, const std::string& reason, const std::string& message) {
+    resources::set_condition(status.conditions,
+                             {type, truth, reason, message.substr(0, max_message_bytes), world.restore.meta.generation, world.now});
+}
+
+void summarize(RestoreStatus& status, const World& world, const std::string& reason, const std::string& message) {
+    const std::string phase = to_text(status.phase);
+    const std::string& shown = reason.empty() ? phase : reason;
+    status.observed_generation = world.restore.meta.generation;
+    const bool final = is_final(status.phase), succeeded = status.phase == Phase::succeeded;
+    note(status, world, "Succeeded", !final ? Truth::unknown : succeeded ? Truth::yes : Truth::no, shown, message);
+    note(status, world, "Complete", succeeded ? Truth::yes : Truth::no, shown, message);
+    note(status, world, "Failed", final && !succeeded ? Truth::yes : Truth::no, shown, message);
+    note(status, world, "Reconciling", final ? Truth::no : Truth::yes, shown, message);
+    // kstatus (Flux, Helm, Argo CD) reads Stalled=True as failed.
+    note(status, world, "Stalled", final && !succeeded ? Truth::yes : Truth::no, shown, message);
+    for (const char* type : {"Validated", "DatabaseStopped", "DataRestored", "DatabaseReady"}) {
+        if (resources::find_condition(status.conditions, type) == nullptr) note(status, world, type, Truth::unknown, "NotYet", "this step was not reached yet");
+    }
+}
+
+Plan save(const World& world, RestoreStatus status, const std::string& reason, const std::string& message) {
+    summarize(status, world, reason, message);
+    Plan plan;
+    plan.why = message;
+    if (to_json(status) != to_json(world.restore.status)) plan.actions.push_back(SaveRestore{std::move(status)});
+    return plan;
+}
+
+Plan enter(const World& world, RestoreStatus status, Phase phase, const std::string& why) {
+    status.phase = phase;
+    Plan plan = save(world, std::move(status), {}, why);
+    plan.actions.push_back(Speak{phase == Phase::rolling_back, to_text(phase), why});
+    return plan;
+}
+
+Plan finish(const World& world, RestoreStatus status, Phase phase, const std::string& reason, const std::string& message) {
+    status.phase = phase;
+    status.completion_time = world.now;
+    status.step.reset();
+    if (status.progress && phase == Phase::succeeded) {
+        status.progress->percent = 100;
+        status.progress->summary = "done";
+        status.progress->eta_seconds.reset();
+    }
+    Plan plan = save(world, std::move(status), reason, message);
+    plan.actions.push_back(Speak{phase != Phase::succeeded, reason, message});
+    return plan;
+}
+
+}  // namespace dbrestore::decide

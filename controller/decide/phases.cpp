@@ -1,0 +1,420 @@
+#include "decide/phases.h"
+
+#include <algorithm>
+#include <array>
+
+#include "decide/history.h"
+#include "decide/narrate.h"
+#include "decide/steps.h"
+#include "decide/validate.h"
+#include "decide/ways_out.h"
+
+namespace dbrestore::decide {
+
+using namespace std::chrono_literals;
+using resources::AgentResult;
+using resources::Phase;
+using resources::PreflightFinding;
+using resources::RestoreStatus;
+using resources::Truth;
+
+namespace {
+
+Plan pending(const World&);
+Plan queued(const World&);
+Plan validating(const World&);
+Plan stopping(const World&);
+Plan preparing(const World&);
+Plan verifying(const World&);
+Plan committing(const World&);
+Plan starting(const World&);
+Plan rolling_back(const World&);
+Plan ended(const World&);
+
+struct PhaseEntry {
+    Phase phase;
+    Plan (*handle)(const World&);
+};
+
+// In life order. AwaitingApproval belongs to strategy StageFirst.
+constexpr std::array<PhaseEntry, 12> phase_table{{
+    {Phase::pending, pending},
+    {Phase::queued, queued},
+    {Phase::validating, validating},
+    {Phase::stopping, stopping},
+    {Phase::preparing, preparing},
+    {Phase::verifying, verifying},
+    {Phase::committing, committing},
+    {Phase::starting, starting},
+    {Phase::rolling_back, rolling_back},
+    {Phase::succeeded, ended},
+    {Phase::failed, ended},
+    {Phase::cancelled, ended},
+}};
+
+constexpr double pod_ready_within_seconds = 600;
+constexpr int64_t short_deadline_seconds = 300;
+constexpr int64_t long_deadline_seconds = 86400;
+
+Plan wait(const std::string& why, std::chrono::milliseconds again = 2000ms) { return {{}, why, false, again}; }
+Plan look_fresh(const std::string& why) { return {{}, why, true, std::nullopt}; }
+
+Plan wait_for_missing(const World& world, RestoreStatus status, const Reason& missing) {
+    status.phase = Phase::pending;
+    note(status, world, "Validated", Truth::no, missing.reason, missing.message);
+    Plan plan = save(world, std::move(status), missing.reason, missing.message);
+    plan.look_again_after = 30s;
+    return plan;
+}
+
+// A file that was not there makes no event when it appears: look again, ever more rarely.
+double preflight_pause_seconds(int64_t looked_times) {
+    return std::min(15.0 * static_cast<double>(int64_t{1} << std::clamp<int64_t>(looked_times - 1, 0, 5)), 300.0);
+}
+
+Plan pending(const World& world) {
+    RestoreStatus status = world.restore.status;
+    if (holds_lock(world)) {
+        // It waits for something: others may go first.
+        return {{SaveLock{}, RemoveFinalizers{}}, "giving the lock back while waiting", false, 1000ms};
+    }
+    if (status.target.empty()) {
+        const auto& dump = world.restore.spec.dump;
+        status.target = dump.claim_name.empty() ? world.restore.spec.type : dump.claim_name + "/" + dump.path;
+        status.source_name = dump.path;
+    }
+    if (const auto never = never_runs(world)) {
+        note(status, world, "Validated", Truth::no, never->reason, never->message);
+        return finish(world, std::move(status), Phase::failed, never->reason, never->message);
+    }
+    if (const auto missing = still_missing(world)) return wait_for_missing(world, std::move(status), *missing);
+    if (status.step && status.step->attempt > 1) {
+        const double left = preflight_pause_seconds(status.step->attempt - 1) - base::seconds_between(status.step->start_time, world.now);
+        if (left > 0) return wait("looking again for what was missing", std::chrono::milliseconds(static_cast<int64_t>(left * 1000) + 100));
+    }
+    return enter(world, std::move(status), Phase::queued, "waiting for its turn on PostgresServer \"" + world.restore.spec.server_name + "\"");
+}
+
+// The one that was created first goes first; equal times are settled by name.
+const resources::DatabaseRestore* ahead_in_queue(const World& world) {
+    const auto order = [](const resources::DatabaseRestore& r) { return std::pair(r.meta.creation_time, r.meta.name); };
+    for (const auto& rival : world.rivals) {
+        if (rival.status.phase == Phase::queued && order(rival) < order(world.restore)) return &rival;
+    }
+    return nullptr;
+}
+
+Plan queued(const World& world) {
+    if (const auto missing = still_missing(world)) return wait_for_missing(world, world.restore.status, *missing);
+    const auto& holder = world.server->lock.active_restore;
+    if (holder && !holds_lock(world)) {
+        return save(world, world.restore.status, {}, "waiting for DatabaseRestore \"" + holder->name + "\" to finish on the same server");
+    }
+    if (const auto* first = ahead_in_queue(world); first != nullptr && !holder) {
+        Plan plan = save(world, world.restore.status, {}, "waiting behind DatabaseRestore \"" + first->meta.name + "\"");
+        plan.look_again_after = 10s;
+        return plan;
+    }
+    RestoreStatus status = world.restore.status;
+    status.start_time = status.start_time ? status.start_time : world.now;
+    Plan plan = enter(world, std::move(status), Phase::validating, "checking everything before anything is stopped");
+    // A crash after the lock leaves it held by a queued restore, which then goes on here.
+    if (!holds_lock(world)) plan.actions.insert(plan.actions.begin(), {AddFinalizers{}, SaveLock{{{{world.restore.meta.name, world.restore.meta.uid}}, {}, {}}}});
+    return plan;
+}
+
+std::string failed_messages(const std::vector<PreflightFinding>& findings) {
+    std::string text;
+    for (const auto& f : findings) {
+        if (f.outcome == PreflightFinding::Outcome::failed) text += (text.empty() ? "" : "; ") + f.check + ": " + f.message;
+    }
+    return text;
+}
+
+// Every finding is reported at once. What an object's appearance would cure is waited for; anything else ends it.
+Plan judge_preflight(const World& world, RestoreStatus status, const AgentResult& result) {
+    status.preflight = workload_findings(world);
+    status.preflight.insert(status.preflight.end(), result.findings.begin(), result.findings.end());
+    std::vector<std::string> failed;
+    for (const auto& f : status.preflight) {
+        if (f.outcome == PreflightFinding::Outcome::failed) failed.push_back(f.check);
+    }
+    if (failed.empty() && result.outcome != AgentResult::Outcome::done) {
+        status.preflight.push_back({result.reason, PreflightFinding::Outcome::failed, result.message});
+        failed.push_back(result.reason);
+    }
+    const std::string message = failed_messages(status.preflight);
+    if (!failed.empty()) {
+        const bool curable = std::ranges::all_of(failed, [&](const std::string& check) { return std::ranges::find(result.waiting_for, check) != result.waiting_for.end(); });
+        if (curable) {
+            if (status.step) status.step = resources::StepAttempt{status.step->name, status.step->attempt + 1, world.now, {}};
+            return wait_for_missing(world, std::move(status), {failed[0], message});
+        }
+        note(status, world, "Validated", Truth::no, failed[0], message);
+        return roll_back(world, std::move(status), failed[0], message);
+    }
+    status.original_replicas = world.workload->replicas;
+    status.plan = resources::RestorePlan{
+        {"stop " + world.workload->kind + " " + world.workload->meta.name, "restore the dump into a new database beside the old one", "verify it",
+         "exchange the two by renaming", "start " + world.workload->kind + " " + world.workload->meta.name, "verify again through the network",
+         "keep the old database for " + std::to_string(world.restore.spec.retain_seconds) + " s"},
+        result.what_is_lost, result.estimated_seconds, result.bytes};
+    note(status, world, "Validated", Truth::yes, "ChecksPassed", std::to_string(status.preflight.size()) + " checks passed");
+    return enter(world, std::move(status), Phase::stopping, "all checks passed; stopping the database");
+}
+
+Plan validating(const World& world) {
+    RestoreStatus status = world.restore.status;
+    if (!holds_lock(world)) return enter(world, std::move(status), Phase::pending, "the lock is gone; starting over");
+    if (const auto missing = still_missing(world)) return wait_for_missing(world, std::move(status), *missing);
+    const auto& inferred = *world.server->status.inferred;
+    if (!status.data_owner && inferred.uid) {
+        status.data_owner = resources::DataOwner{*inferred.uid, inferred.gid.value_or(*inferred.uid)};
+        return save(world, std::move(status), {}, "the data directory's owner is known");
+    }
+    if (!status.data_owner) {
+        auto probe = run_step(world, {.name = "probe", .subcommand = "probe", .telling = "finding the data directory's owner", .data = DataMount::read_only});
+        if (probe.plan) return *probe.plan;
+        if (!probe.result->uid) return judge_preflight(world, std::move(status), *probe.result);
+        status.data_owner = resources::DataOwner{*probe.result->uid, probe.result->gid.value_or(*probe.result->uid)};
+        return save(world, std::move(status), {}, "the data directory belongs to uid " + std::to_string(*probe.result->uid));
+    }
+    const auto* pod = ready_database_pod(world);
+    auto preflight = run_step(world, {.name = "preflight", .subcommand = "preflight", .telling = "checking the dump to its last byte, and the server",
+                                      .data = DataMount::read_only, .dump = true, .host = pod == nullptr ? "" : pod->pod_ip, .deadline_seconds = long_deadline_seconds});
+    if (preflight.plan) return *preflight.plan;
+    return judge_preflight(world, std::move(status), *preflight.result);
+}
+
+std::optional<resources::Fence> wanted_fence(const World& world) {
+    return resources::Fence{world.restore.meta.uid, world.restore.meta.name, {world.server->status.inferred->claim_name}};
+}
+
+// Fence up, workload at 0, nobody else on the volume. Nothing where all of that holds, seen fresh.
+std::optional<Plan> bring_to_rest(const World& world) {
+    const auto& restore = world.restore;
+    if (!world.server || !world.server->status.inferred || !world.workload) return wait("the PostgresServer or its workload is gone; waiting for it to come back", 30s);
+    if (!holds_lock(world) || world.server->lock.fence != wanted_fence(world)) {
+        return Plan{{SaveLock{{{{restore.meta.name, restore.meta.uid}}, restore.status.original_replicas, wanted_fence(world)}}}, "raising the fence", false, 1000ms};
+    }
+    if (!world.fresh) return look_fresh("looking who uses the volume");
+    if (world.workload->replicas != 0) {
+        if (world.workload->when_scaled == "Delete") return wait("`whenScaled` was set to Delete: stopping would delete the volume; it must be Retain", 10s);
+        return Plan{{Scale{0}}, "scaling the database to 0", false, 1000ms};
+    }
+    if (const auto foreign = foreign_pods(world); !foreign.empty()) {
+        RestoreStatus status = restore.status;
+        const double waited = status.stop_time ? base::seconds_between(*status.stop_time, world.now) : 0;
+        const bool unreachable = foreign[0]->meta.deleting && waited > pod_ready_within_seconds;
+        Plan plan = save(world, std::move(status), unreachable ? "FencingUnknown" : "",
+                         "waiting until pod \"" + foreign[0]->meta.name + "\" has ended" +
+                             (unreachable ? ": its node \"" + foreign[0]->node_name + "\" may be unreachable, and no guess is made whether it still writes" : ""));
+        plan.look_again_after = 1000ms;
+        return plan;
+    }
+    return std::nullopt;
+}
+
+Plan stopping(const World& world) {
+    RestoreStatus status = world.restore.status;
+    if (!world.server || !world.workload || !world.server->status.inferred) return roll_back(world, status, "ServerNotFound", "the PostgresServer or its workload is gone");
+    // Before anything is stopped: from here on a copy of this object must not run.
+    if (const auto at = world.restore.meta.annotations.find(resources::executed_annotation); at == world.restore.meta.annotations.end()) {
+        return {{MarkExecuted{true}}, "marking the restore as executed", false, 1000ms};
+    }
+    if (!status.stop_time) {
+        if (world.workload->when_scaled == "Delete" || world.workload->replicas > 1) return roll_back(world, status, "WorkloadChanged", failed_messages(workload_findings(world)));
+        if (const auto* pod = ready_database_pod(world); pod != nullptr) {
+            const auto quiesce = run_step(world, {.name = "quiesce", .subcommand = "quiesce", .telling = "writing a checkpoint, so that the stop is short", .host = pod->pod_ip, .deadline_seconds = 60});
+            if (quiesce.plan) return *quiesce.plan;  // how it ended is of no matter: the stop works without
+        }
+        status.stop_time = world.now;
+        return save(world, std::move(status), {}, "stopping the database");
+    }
+    if (auto plan = bring_to_rest(world)) return *plan;
+    note(status, world, "DatabaseStopped", Truth::yes, "ScaledToZero", "no pod but the restore's own can use the volume");
+    return enter(world, std::move(status), Phase::preparing, "the database is stopped; restoring the dump into a new database");
+}
+
+// Somebody (GitOps, a person) may scale the workload up while it must rest. The fence refuses its pods; scaling down again
+// keeps their creation from backing off for minutes.
+std::optional<Plan> keep_at_rest(const World& world) {
+    if (world.workload && world.workload->replicas != 0 && world.fresh) {
+        return Plan{{Scale{0}, Speak{true, "ScaledDuringRestore", "somebody scaled the workload up during the restore; it is scaled to 0 again, and to its former size afterwards"}},
+                    "scaling the database to 0 again", false, 1000ms};
+    }
+    if (world.workload && world.workload->replicas != 0) return look_fresh("somebody scaled the workload up");
+    const auto& step = world.restore.status.step;
+    const bool under_way = step && !step->job_uid.empty();
+    return under_way ? std::nullopt : bring_to_rest(world);
+}
+
+Plan step_at_rest(const World& world, const StepWish& wish, Phase next, const std::string& next_why) {
+    if (auto plan = keep_at_rest(world)) return *plan;
+    auto step = run_step(world, wish);
+    if (step.plan) return *step.plan;
+    if (step.result->outcome != AgentResult::Outcome::done) return roll_back(world, world.restore.status, step.result->reason, step.result->message);
+    return enter(world, world.restore.status, next, next_why);
+}
+
+Plan preparing(const World& world) {
+    return step_at_rest(world, {.name = "prepare", .subcommand = "prepare", .telling = "restoring the dump into a new database", .data = DataMount::read_write, .dump = true,
+                                .deadline_seconds = world.restore.spec.active_deadline_seconds},
+                        Phase::verifying, "the dump is restored; verifying the new database");
+}
+
+Plan verifying(const World& world) {
+    return step_at_rest(world, {.name = "verify", .subcommand = "verify", .telling = "verifying the new database", .data = DataMount::read_write, .deadline_seconds = long_deadline_seconds},
+                        Phase::committing, "the new database is verified; exchanging it with the old one");
+}
+
+Plan committing(const World& world) {
+    if (auto plan = keep_at_rest(world)) return *plan;
+    const auto commit = run_step(world, {.name = "commit", .subcommand = "commit", .telling = "exchanging the databases", .data = DataMount::read_write, .deadline_seconds = 3600});
+    if (commit.plan) return *commit.plan;
+    RestoreStatus status = world.restore.status;
+    if (commit.result->outcome != AgentResult::Outcome::done) return roll_back(world, status, commit.result->reason, commit.result->message);
+    status.previous_data = resources::PreviousData{true, old_database_name(world.restore.meta.uid), commit.result->bytes, std::nullopt};
+    note(status, world, "DataRestored", Truth::yes, "Exchanged", "the restored database has taken the old one's name");
+    return enter(world, std::move(status), Phase::starting, "the restored database is in place; starting");
+}
+
+// Fence down first, or the workload's pods would be refused. Nothing where the workload has its former size.
+std::optional<Plan> let_run(const World& world) {
+    if (!world.server || !world.workload) return wait("the PostgresServer or its workload is gone; waiting for it to come back", 30s);
+    const auto& restore = world.restore;
+    if (world.server->lock.fence) {
+        return Plan{{SaveLock{{{{restore.meta.name, restore.meta.uid}}, restore.status.original_replicas, {}}}}, "lowering the fence", false, 1000ms};
+    }
+    const int64_t wanted = restore.status.original_replicas.value_or(1);
+    if (world.workload->replicas == wanted) return std::nullopt;
+    if (!world.fresh) return look_fresh("scaling the database back");
+    return Plan{{Scale{wanted}}, "scaling the database to " + std::to_string(wanted), false, 1000ms};
+}
+
+// Marks where a phase stands that has no Job of its own.
+Plan begin_stage(const World& world, RestoreStatus status, const char* name, const std::string& why) {
+    status.step = resources::StepAttempt{name, 1, world.now, {}};
+    return save(world, std::move(status), {}, why);
+}
+
+void start_expiry(const World& world, RestoreStatus& status) {
+    if (status.previous_data) status.previous_data->expiration_time = world.now + std::chrono::seconds(world.restore.spec.retain_seconds);
+}
+
+Plan succeed(const World& world, RestoreStatus status, const std::string& message) {
+    start_expiry(world, status);
+    return finish(world, std::move(status), Phase::succeeded, "Succeeded", message);
+}
+
+Plan starting(const World& world) {
+    RestoreStatus status = world.restore.status;
+    const bool ready = resources::condition_is(status.conditions, "DatabaseReady", Truth::yes);
+    if (!status.step || (status.step->name != "start" && status.step->name != "verify-live")) return begin_stage(world, std::move(status), "start", "starting the database");
+    if (!ready) {
+        if (auto plan = let_run(world)) return *plan;
+        if (status.original_replicas == 0) return succeed(world, std::move(status), "the dump is restored; the database stays scaled to 0, as it was");
+        if (ready_database_pod(world) == nullptr) {
+            if (base::seconds_between(status.step->start_time, world.now) < pod_ready_within_seconds) return wait("waiting until the database's pod is ready", 2000ms);
+            return roll_back(world, std::move(status), "DatabaseNotReady", "the database's pod did not become ready on the restored data");
+        }
+        note(status, world, "DatabaseReady", Truth::yes, "PodReady", "the database's pod is ready");
+        if (status.stop_time) status.downtime_seconds = static_cast<int64_t>(base::seconds_between(*status.stop_time, world.now));
+        return save(world, std::move(status), {}, "the database's pod is ready; verifying through the network");
+    }
+    const auto* pod = ready_database_pod(world);
+    const bool asked = status.step->name == "verify-live" && !status.step->job_uid.empty();
+    if (pod == nullptr && !asked) return wait("waiting until the database's pod is ready again", 2000ms);
+    const auto verify = run_step(world, {.name = "verify-live", .subcommand = "verify", .telling = "verifying through the network", .host = pod == nullptr ? "" : pod->pod_ip, .deadline_seconds = short_deadline_seconds});
+    if (verify.plan) return *verify.plan;
+    if (verify.result->outcome == AgentResult::Outcome::done) return succeed(world, std::move(status), "the dump is restored and serves");
+    note(status, world, "DatabaseReady", Truth::no, verify.result->reason, verify.result->message);
+    start_expiry(world, status);
+    return finish(world, std::move(status), Phase::failed, verify.result->reason,
+                  verify.result->message + "; clients may have written already, so the restored data stays; the old database is kept as \"" + old_database_name(world.restore.meta.uid) + "\"");
+}
+
+// Jobs of other steps must be over: two agents on one directory would only wait for each other.
+std::optional<Plan> end_other_jobs(const World& world, const std::string& kept_step) {
+    Plan plan{{}, "ending the restore's other Jobs", false, 1000ms};
+    for (const auto& job : world.jobs) {
+        if (!job.finished() && !job.meta.deleting && job.meta.label(step_label) != kept_step) plan.actions.push_back(DeleteJob{job.meta.name, job.meta.uid});
+    }
+    if (!plan.actions.empty()) return plan;
+    const bool others_run = std::ranges::any_of(world.pods, [&](const resources::Pod& pod) {
+        return pod.meta.label(restore_uid_label) == world.restore.meta.uid && pod.meta.label(step_label) != kept_step && !pod.finished();
+    });
+    return others_run ? std::optional<Plan>(plan) : std::nullopt;
+}
+
+Plan finish_rolled_back(const World& world, RestoreStatus status) {
+    const resources::Failure failure = status.failure.value_or(resources::Failure{"Failed", "no reason was recorded", false});
+    return finish(world, std::move(status), failure.cancelled ? Phase::cancelled : Phase::failed, failure.reason, failure.message);
+}
+
+Plan restart_old(const World& world, RestoreStatus status) {
+    if (auto plan = let_run(world)) return *plan;
+    if (status.original_replicas != 0 && ready_database_pod(world) == nullptr) {
+        if (base::seconds_between(status.step->start_time, world.now) < pod_ready_within_seconds) return wait("waiting until the database's pod is ready on the old data", 2000ms);
+        note(status, world, "DatabaseReady", Truth::no, "PodNotReady", "the database is back on its old data, but its pod did not become ready");
+        return finish_rolled_back(world, std::move(status));
+    }
+    if (status.original_replicas != 0) note(status, world, "DatabaseReady", Truth::yes, "PodReady", "the old data is served again");
+    if (status.stop_time) status.downtime_seconds = static_cast<int64_t>(base::seconds_between(*status.stop_time, world.now));
+    return finish_rolled_back(world, std::move(status));
+}
+
+Plan rolling_back(const World& world) {
+    RestoreStatus status = world.restore.status;
+    if (status.step && status.step->name == "restart") return restart_old(world, std::move(status));
+    if (auto plan = end_other_jobs(world, "rollback")) return *plan;
+    if (!status.stop_time) return finish_rolled_back(world, std::move(status));  // nothing was stopped
+    const bool asked = status.step && status.step->name == "rollback" && !status.step->job_uid.empty();
+    if (!asked) {
+        if (auto plan = bring_to_rest(world)) return *plan;
+    }
+    const auto rollback = run_step(world, {.name = "rollback", .subcommand = "rollback", .telling = "bringing the old data back", .data = DataMount::read_write, .deadline_seconds = 3600, .endless = true});
+    if (rollback.plan) return *rollback.plan;
+    status.previous_data.reset();
+    note(status, world, "DataRestored", Truth::no, status.failure ? status.failure->reason : "RolledBack", "the old data is in place");
+    return begin_stage(world, std::move(status), "restart", "the old data is in place; starting");
+}
+
+const resources::HistoryEntry* own_entry(const World& world) {
+    const auto& history = world.server->status.history;
+    const auto at = std::ranges::find(history, world.restore.meta.uid, &resources::HistoryEntry::uid);
+    return at == history.end() ? nullptr : &*at;
+}
+
+// Lets go of what it held, the lock last. A crash in between leaves it to the next round.
+Plan ended(const World& world) {
+    const auto& restore = world.restore;
+    const bool succeeded = restore.status.phase == Phase::succeeded;
+    Plan plan{{}, to_text(restore.status.phase), false, std::nullopt};
+    if (!succeeded && restore.meta.annotations.contains(resources::executed_annotation)) plan.actions.push_back(MarkExecuted{false});
+    if (holds_lock(world)) {
+        if (own_entry(world) == nullptr) plan.actions.push_back(SaveServer{with_history_of(restore, world.server->status)});
+        plan.actions.push_back(SaveLock{});
+    }
+    if (restore.meta.has_finalizer(resources::finalizer_name)) plan.actions.push_back(RemoveFinalizers{});
+    if (!plan.actions.empty()) return plan;
+    RestoreStatus status = restore.status;
+    if (status.previous_data && world.server) {
+        const auto* entry = own_entry(world);
+        status.previous_data->available = entry != nullptr && !entry->previous_database.empty();
+    }
+    const auto* summary = resources::find_condition(status.conditions, "Succeeded");
+    return save(world, std::move(status), summary == nullptr ? "" : summary->reason, summary == nullptr ? "" : summary->message);
+}
+
+}  // namespace
+
+Plan decide(const World& world) {
+    if (auto plan = way_out(world)) return *plan;
+    const auto at = std::ranges::find(phase_table, world.restore.status.phase, &PhaseEntry::phase);
+    // A phase of a later version's making: leave it alone, and say so.
+    if (at == phase_table.end()) return {{}, "this version does not know the phase " + to_text(world.restore.status.phase), false, std::nullopt};
+    return at->handle(world);
+}
+
+}  // namespace dbrestore::decide

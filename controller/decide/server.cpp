@@ -1,0 +1,145 @@
+#include <algorithm>
+
+#include "decide/history.h"
+#include "decide/inference.h"
+#include "decide/jobs.h"
+#include "decide/phases.h"
+
+namespace dbrestore::decide {
+
+using namespace std::chrono_literals;
+using resources::HistoryEntry;
+using resources::PostgresServer;
+using resources::ServerStatus;
+using resources::Truth;
+
+namespace {
+
+constexpr size_t max_history_entries = 100;
+constexpr double cleanup_pause_seconds = 60;
+
+void set_ready(const ServerWorld& world, ServerStatus& status, Truth truth, const std::string& reason, const std::string& message) {
+    resources::set_condition(status.conditions, {"Ready", truth, reason, message, world.server.meta.generation, world.now});
+}
+
+// Of two servers on one claim the older one keeps it: otherwise each would have its own lock on the same data.
+const PostgresServer* earlier_claimant(const ServerWorld& world, const resources::Inferred& inferred) {
+    for (const auto& other : world.others) {
+        const bool same_workload = other.workload_kind == world.server.workload_kind && other.workload_name == world.server.workload_name;
+        const bool same_claim = other.status.inferred && other.status.inferred->claim_name == inferred.claim_name;
+        const bool earlier = std::pair(other.meta.creation_time, other.meta.name) < std::pair(world.server.meta.creation_time, world.server.meta.name);
+        if ((same_workload || same_claim) && earlier) return &other;
+    }
+    return nullptr;
+}
+
+ServerStatus observed_status(const ServerWorld& world) {
+    ServerStatus status = world.server.status;
+    status.observed_generation = world.server.meta.generation;
+    const Inference inference = infer(world.server, world.workload);
+    if (const auto* problem = std::get_if<NotInferable>(&inference)) {
+        // While a restore runs, what it was started with must not change under it.
+        if (!world.server.lock.active_restore) status.inferred.reset();
+        set_ready(world, status, Truth::no, problem->reason, problem->message);
+        return status;
+    }
+    const auto& inferred = std::get<resources::Inferred>(inference);
+    if (const auto* other = earlier_claimant(world, inferred); other != nullptr) {
+        set_ready(world, status, Truth::no, "WorkloadClaimedTwice", "PostgresServer \"" + other->meta.name + "\" stands for the same workload or claim already; there must be one");
+        return status;
+    }
+    if (!world.server.lock.active_restore) status.inferred = inferred;
+    set_ready(world, status, Truth::yes, "Inferred",
+              "container \"" + inferred.container + "\", data directory " + inferred.data_directory + " on claim \"" + inferred.claim_name + "\"");
+    return status;
+}
+
+const resources::Pod* ready_pod(const ServerWorld& world) {
+    const auto at = std::ranges::find_if(world.pods, [&](const resources::Pod& pod) {
+        return world.workload && pod.owner_uid == world.workload->meta.uid && pod.ready && !pod.meta.deleting;
+    });
+    return at == world.pods.end() ? nullptr : &*at;
+}
+
+const resources::Job* newest_cleanup(const ServerWorld& world, const HistoryEntry& entry) {
+    const resources::Job* newest = nullptr;
+    for (const auto& job : world.jobs) {
+        if (job.meta.label(restore_uid_label) != entry.uid) continue;
+        if (newest == nullptr || std::stoll("0" + newest->meta.label(attempt_label)) < std::stoll("0" + job.meta.label(attempt_label))) newest = &job;
+    }
+    return newest;
+}
+
+CreateJob cleanup_job(const ServerWorld& world, const HistoryEntry& entry, const std::string& host, int64_t attempt) {
+    const auto& inferred = *world.server.status.inferred;
+    JobRecipe recipe;
+    recipe.namespace_name = world.server.meta.namespace_name;
+    recipe.server_name = world.server.meta.name;
+    recipe.restore_name = entry.restore;
+    recipe.restore_uid = entry.uid;
+    recipe.step = "cleanup";
+    recipe.attempt = attempt;
+    recipe.agent_image = world.settings.agent_image;
+    recipe.request = base_request(inferred, *world.workload, entry.restore, entry.uid);
+    recipe.request.step = "cleanup";
+    recipe.request.attempt = attempt;
+    recipe.request.host = host;
+    recipe.request.old_database = entry.previous_database;
+    recipe.deadline_seconds = 300;
+    return CreateJob{job_manifest(recipe, inferred, *world.workload)};
+}
+
+// Drops the old database of one expired entry; the entry forgets it only once the drop is reported.
+void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
+    if (entry.previous_database.empty() || !entry.expiration_time) return;
+    const auto look_again = [&plan](std::chrono::milliseconds after) { plan.look_again_after = plan.look_again_after ? std::min(*plan.look_again_after, after) : after; };
+    if (*entry.expiration_time > world.now) return look_again(std::min<std::chrono::milliseconds>(*entry.expiration_time - world.now + 1ms, 1h));
+    if (world.server.lock.active_restore) return;  // its end brings this server here again
+    const resources::Job* job = newest_cleanup(world, entry);
+    const auto report = job == nullptr ? world.reports.end() : world.reports.find(job->meta.name);
+    if (report != world.reports.end() && report->second.result && report->second.result->outcome == resources::AgentResult::Outcome::done) {
+        entry.previous_database.clear();
+        entry.previous_size_bytes = 0;
+        entry.expiration_time.reset();
+        return;
+    }
+    if (job != nullptr && report == world.reports.end() && !job->finished()) return look_again(2s);
+    const resources::Pod* pod = ready_pod(world);
+    const bool paused = job != nullptr && base::seconds_between(job->meta.creation_time, world.now) < cleanup_pause_seconds;
+    if (pod == nullptr || !world.server.status.inferred || !world.workload || paused) return look_again(30s);
+    const int64_t attempt = job == nullptr ? 1 : std::stoll("0" + job->meta.label(attempt_label)) + 1;
+    plan.actions.push_back(cleanup_job(world, entry, pod->pod_ip, attempt));
+    look_again(2s);
+}
+
+}  // namespace
+
+ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerStatus status) {
+    HistoryEntry entry;
+    entry.restore = restore.meta.name;
+    entry.uid = restore.meta.uid;
+    entry.result = to_text(restore.status.phase);
+    entry.completion_time = restore.status.completion_time.value_or(base::Time{});
+    if (restore.status.previous_data && restore.status.previous_data->available) {
+        entry.previous_database = restore.status.previous_data->database;
+        entry.previous_size_bytes = restore.status.previous_data->size_bytes;
+        entry.expiration_time = restore.status.previous_data->expiration_time;
+    }
+    status.history.push_back(std::move(entry));
+    while (status.history.size() > max_history_entries) {
+        const auto oldest = std::ranges::find_if(status.history, [](const HistoryEntry& e) { return e.previous_database.empty(); });
+        if (oldest == status.history.end()) break;
+        status.history.erase(oldest);
+    }
+    return status;
+}
+
+Plan decide_server(const ServerWorld& world) {
+    Plan plan{{}, "nothing to do", false, std::nullopt};
+    ServerStatus status = observed_status(world);
+    for (auto& entry : status.history) expire(world, entry, plan);
+    if (status != world.server.status) plan.actions.insert(plan.actions.begin(), SaveServer{std::move(status)});
+    return plan;
+}
+
+}  // namespace dbrestore::decide

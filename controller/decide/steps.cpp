@@ -1,0 +1,191 @@
+#include "decide/steps.h"
+
+#include <algorithm>
+
+#include "decide/narrate.h"
+
+namespace dbrestore::decide {
+
+using namespace std::chrono_literals;
+using resources::AgentResult;
+using resources::RestoreStatus;
+
+namespace {
+
+constexpr auto poll_interval = 2000ms;
+constexpr double late_after_seconds = 60;
+constexpr double given_up_after_seconds = 600;
+
+const resources::Job* current_job(const World& world) {
+    const auto& step = *world.restore.status.step;
+    const std::string name = job_name(world.restore.meta.uid, step.name, step.attempt);
+    const auto at = std::ranges::find_if(world.jobs, [&](const resources::Job& job) { return job.meta.name == name; });
+    return at == world.jobs.end() ? nullptr : &*at;
+}
+
+const resources::Pod* pod_of(const World& world, const std::string& job) {
+    const auto at = std::ranges::find_if(world.pods, [&](const resources::Pod& pod) { return pod.meta.label(job_name_label) == job; });
+    return at == world.pods.end() ? nullptr : &*at;
+}
+
+Plan begin(const World& world, const StepWish& wish, int64_t attempt, const std::string& why) {
+    RestoreStatus status = world.restore.status;
+    status.step = resources::StepAttempt{wish.name, attempt, world.now, {}};
+    status.progress = resources::Progress{wish.name, wish.telling, 0, 0, 0, 0, 0, std::nullopt};
+    return save(world, std::move(status), {}, why);
+}
+
+int64_t request_attempt(const World& world) { return world.restore.status.step->attempt; }
+
+Plan make_job(const World& world, const StepWish& wish) {
+    Plan plan;
+    plan.why = wish.telling;
+    // The fence is only as good as what was looked at: nothing is started on the data directory from a cached view.
+    if (wish.data == DataMount::read_write && !world.fresh) {
+        plan.needs_fresh = true;
+        return plan;
+    }
+    const auto& restore = world.restore;
+    const auto& inferred = *world.server->status.inferred;
+    JobRecipe recipe;
+    recipe.namespace_name = restore.meta.namespace_name;
+    recipe.server_name = restore.spec.server_name;
+    recipe.restore_name = restore.meta.name;
+    recipe.restore_uid = restore.meta.uid;
+    recipe.step = wish.name;
+    recipe.attempt = request_attempt(world);
+    recipe.agent_image = world.settings.agent_image;
+    recipe.request = base_request(inferred, *world.workload, restore.meta.name, restore.meta.uid);
+    recipe.request.step = wish.subcommand;
+    recipe.request.attempt = recipe.attempt;
+    recipe.request.host = wish.host;
+    recipe.request.jobs = restore.spec.jobs;
+    recipe.request.keep_old_database = restore.spec.retain_seconds > 0;
+    recipe.data = wish.data;
+    if (wish.dump) {
+        recipe.dump_claim = restore.spec.dump.claim_name;
+        recipe.request.dump_path = restore.spec.dump.path;
+    }
+    if (wish.data != DataMount::none && restore.status.data_owner) {
+        recipe.uid = restore.status.data_owner->uid;
+        recipe.gid = restore.status.data_owner->gid;
+    }
+    recipe.deadline_seconds = wish.deadline_seconds;
+    recipe.database_stopped = wish.data == DataMount::read_write;
+    plan.actions.push_back(CreateJob{job_manifest(recipe, inferred, *world.workload)});
+    plan.look_again_after = poll_interval;
+    return plan;
+}
+
+// Quota, Pod Security, a mount or an image: none of them shows in the Job's status, only in events.
+std::string why_not_started(const World& world, const resources::Pod* pod) {
+    for (const auto& note : world.notes) {
+        if (note.reason.starts_with("Failed")) return note.reason + ": " + note.message;
+    }
+    if (pod != nullptr) {
+        for (const auto* containers : {&pod->init_containers, &pod->containers}) {
+            for (const auto& container : *containers) {
+                if (!container.waiting_message.empty()) return container.waiting_reason + ": " + container.waiting_message;
+            }
+        }
+    }
+    return pod == nullptr ? "no pod was made for the Job" : "the pod is " + pod->phase;
+}
+
+bool agent_started(const resources::Pod* pod) {
+    return pod != nullptr && (pod->finished() || std::ranges::any_of(pod->containers, [](const auto& c) { return c.name == "agent" && (c.running || c.terminated); }));
+}
+
+Plan watch_running(const World& world, const StepWish& wish, const resources::Job& job, const resources::Pod* pod) {
+    RestoreStatus status = world.restore.status;
+    status.step->job_uid = job.meta.uid;
+    if (world.report && world.report->progress) {
+        status.progress = world.report->progress;
+        status.progress->step = wish.name;
+    }
+    const double waited = base::seconds_between(status.step->start_time, world.now);
+    Plan plan;
+    if (!agent_started(pod) && waited > late_after_seconds) {
+        plan = save(world, std::move(status), "PodNotStarted", "Job " + job.meta.name + ": " + why_not_started(world, pod));
+    } else {
+        plan = save(world, std::move(status), {}, wish.telling);
+    }
+    plan.look_again_after = poll_interval;
+    return plan;
+}
+
+// The attempt is over without a result that settles the matter.
+StepView try_again(const World& world, const StepWish& wish, AgentResult result) {
+    const auto& step = *world.restore.status.step;
+    if (!wish.endless && step.attempt >= world.restore.spec.max_attempts) {
+        result.outcome = AgentResult::Outcome::failed;
+        result.message += " (after " + std::to_string(step.attempt) + " attempts)";
+        return {std::nullopt, std::move(result)};
+    }
+    const int64_t pause_seconds = wish.endless ? std::min<int64_t>(step.attempt * 5, 300) : 0;
+    if (base::seconds_between(step.start_time, world.now) < static_cast<double>(pause_seconds)) {
+        Plan plan = save(world, world.restore.status, result.reason, result.message);
+        plan.look_again_after = poll_interval;
+        return {std::move(plan), std::nullopt};
+    }
+    Plan plan = begin(world, wish, step.attempt + 1, wish.telling + ", once more: " + result.message);
+    plan.actions.push_back(Speak{true, result.reason.empty() ? "StepRepeated" : result.reason, result.message});
+    return {std::move(plan), std::nullopt};
+}
+
+AgentResult retryable(const std::string& reason, const std::string& message) {
+    AgentResult result;
+    result.outcome = AgentResult::Outcome::retryable;
+    result.reason = reason;
+    result.message = message;
+    return result;
+}
+
+StepView view_of_end(const World& world, const StepWish& wish, const resources::Job& job, const resources::Pod* pod) {
+    if (world.report && world.report->result) {
+        const auto outcome = world.report->result->outcome;
+        const bool again = outcome == AgentResult::Outcome::retryable || (wish.endless && outcome == AgentResult::Outcome::failed);
+        if (again) return try_again(world, wish, *world.report->result);
+        return {std::nullopt, world.report->result};
+    }
+    std::string how = job.failure_reason.empty() ? "its pod ended without a result" : job.failure_reason + ": " + job.failure_message;
+    if (pod == nullptr) how = "its pod is gone, and the result with it";
+    return try_again(world, wish, retryable("ResultLost", "Job " + job.meta.name + ": " + how));
+}
+
+}  // namespace
+
+bool any_unfinished_pod(const World& world) {
+    return std::ranges::any_of(world.pods, [&](const resources::Pod& pod) {
+        return pod.meta.label(restore_uid_label) == world.restore.meta.uid && !pod.finished();
+    });
+}
+
+StepView run_step(const World& world, const StepWish& wish) {
+    const auto& status = world.restore.status;
+    if (!status.step || status.step->name != wish.name) return {begin(world, wish, 1, wish.telling), std::nullopt};
+    const resources::Job* job = current_job(world);
+    if (job == nullptr && !status.step->job_uid.empty()) {
+        if (!world.fresh) return {Plan{{}, wish.telling, true, std::nullopt}, std::nullopt};
+        // Its pod may outlive it for a moment; two agents at once would only wait for each other's lock.
+        if (any_unfinished_pod(world)) return {Plan{{}, "waiting for the pod of a deleted Job to end", false, poll_interval}, std::nullopt};
+        return try_again(world, wish, retryable("JobDeleted", "somebody deleted Job " + job_name(world.restore.meta.uid, wish.name, status.step->attempt)));
+    }
+    if (job == nullptr) return {make_job(world, wish), std::nullopt};
+    const resources::Pod* pod = pod_of(world, job->meta.name);
+    const bool ended = job->finished() || (pod != nullptr && pod->finished());
+    if (ended) return view_of_end(world, wish, *job, pod);
+    const double waited = base::seconds_between(status.step->start_time, world.now);
+    if (!agent_started(pod) && waited > given_up_after_seconds) {
+        if (!job->meta.deleting) {
+            Plan plan{{}, "Job " + job->meta.name + " could not start", false, poll_interval};
+            RestoreStatus saved = status;
+            saved.step->job_uid = job->meta.uid;
+            plan.actions = {SaveRestore{saved}, DeleteJob{job->meta.name, job->meta.uid}};
+            return {std::move(plan), std::nullopt};
+        }
+    }
+    return {watch_running(world, wish, *job, pod), std::nullopt};
+}
+
+}  // namespace dbrestore::decide

@@ -1,0 +1,38 @@
+#pragma once
+// One agent step as seen from the controller: a Job per attempt, its intent saved before it is made, its result believed
+// only when it is framed and whole.
+
+#include <optional>
+#include <string>
+
+#include "decide/action.h"
+#include "decide/jobs.h"
+#include "decide/world.h"
+
+namespace dbrestore::decide {
+
+struct StepWish {
+    std::string name = {};               // as in Job names: probe, preflight, …, verify-live
+    std::string subcommand = {};         // of the agent
+    std::string telling = {};            // for status: "reading the dump to its last byte"
+    DataMount data = DataMount::none;
+    bool dump = false;
+    std::string host = {};               // of a running server
+    int64_t deadline_seconds = 600;
+    bool endless = false;                // never gives up: for what must be done before the database can run again
+};
+
+// Either the plan that brings the step further, or how it ended.
+struct StepView {
+    std::optional<Plan> plan;
+    std::optional<resources::AgentResult> result;  // where there is no plan
+};
+
+// Attempts that ended without a believable result, or with `retryable`, are repeated up to spec.maxAttempts; the last
+// one's result is then returned as failed.
+StepView run_step(const World& world, const StepWish& wish);
+
+// Pods of the restore's own Jobs that still run.
+bool any_unfinished_pod(const World& world);
+
+}  // namespace dbrestore::decide

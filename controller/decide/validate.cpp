@@ -1,0 +1,140 @@
+#include "decide/validate.h"
+
+#include <algorithm>
+
+#include "decide/jobs.h"
+
+namespace dbrestore::decide {
+
+using resources::PreflightFinding;
+
+namespace {
+
+constexpr int64_t crash_loop_restarts = 3;
+
+PreflightFinding finding(const std::string& check, bool passed, const std::string& message) {
+    return {check, passed ? PreflightFinding::Outcome::passed : PreflightFinding::Outcome::failed, message};
+}
+
+std::optional<Reason> not_supported_yet(const World& world) {
+    const auto& spec = world.restore.spec;
+    const auto later = [](const std::string& field, const std::string& must) {
+        return Reason{"NotSupportedYet", "`spec." + field + "` must be " + must + " in this version"};
+    };
+    if (spec.type != "Dump") return later("type", "Dump");
+    if (!spec.dump.store.empty()) return later("dump", "a file on a persistentVolumeClaim");
+    if (spec.mode != "Replace") return later("logical.mode", "Replace");
+    if (spec.run_as != "Owner") return later("logical.runAs", "Owner");
+    if (spec.strategy != "StopFirst") return later("strategy", "StopFirst");
+    if (spec.approval != "Automatic") return later("approval", "Automatic");
+    if (spec.dry_run != "None") return later("dryRun", "None");
+    if (spec.has_verification) return later("verification", "absent");
+    if (world.server && !spec.logical_database.empty() && world.server->status.inferred &&
+        spec.logical_database != world.server->status.inferred->database.value) {
+        return later("logical.database", "the server's own database, or absent,");
+    }
+    if (world.server && world.server->has_suspend) {
+        return Reason{"NotSupportedYet", "`spec.suspend` of PostgresServer \"" + world.server->meta.name + "\" must be empty in this version"};
+    }
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Reason> never_runs(const World& world) {
+    const auto& meta = world.restore.meta;
+    if (const auto at = meta.annotations.find(resources::executed_annotation); at != meta.annotations.end() && at->second != meta.uid) {
+        return Reason{"AlreadyExecuted", "this is a copy of a restore that ran already (annotation " + std::string(resources::executed_annotation) +
+                                             "); a new restore must have no such annotation"};
+    }
+    if (world.server) {
+        for (const auto& entry : world.server->status.history) {
+            if (entry.restore == meta.name && entry.uid != meta.uid && entry.result == "Succeeded") {
+                return Reason{"AlreadyExecuted", "a restore named \"" + meta.name + "\" succeeded on this server at " + base::format_time(entry.completion_time) +
+                                                     "; to restore again `metadata.name` must be another name"};
+            }
+        }
+    }
+    return not_supported_yet(world);
+}
+
+std::optional<Reason> still_missing(const World& world) {
+    const auto& spec = world.restore.spec;
+    if (!world.server) return Reason{"ServerNotFound", "PostgresServer \"" + spec.server_name + "\" does not exist in namespace " + world.restore.meta.namespace_name};
+    if (world.server->meta.deleting) return Reason{"ServerDeleting", "PostgresServer \"" + spec.server_name + "\" is being deleted"};
+    const auto* ready = resources::find_condition(world.server->status.conditions, "Ready");
+    if (ready == nullptr || world.server->status.observed_generation != world.server->meta.generation) {
+        return Reason{"ServerNotReady", "PostgresServer \"" + spec.server_name + "\" was not looked at yet"};
+    }
+    if (ready->status != resources::Truth::yes || !world.server->status.inferred || !world.workload) {
+        return Reason{"ServerNotReady", "PostgresServer \"" + spec.server_name + "\" is not ready: " + ready->reason + ": " + ready->message};
+    }
+    for (const std::string& claim : {world.server->status.inferred->claim_name, spec.dump.claim_name}) {
+        if (!claim.empty() && !world.claims.contains(claim)) {
+            return Reason{"ClaimNotFound", "PersistentVolumeClaim \"" + claim + "\" does not exist in namespace " + world.restore.meta.namespace_name};
+        }
+    }
+    return std::nullopt;
+}
+
+std::vector<PreflightFinding> workload_findings(const World& world) {
+    std::vector<PreflightFinding> findings;
+    const auto& workload = *world.workload;
+    const auto& inferred = *world.server->status.inferred;
+    const std::string name = workload.kind + " \"" + workload.meta.name + "\"";
+    const bool keeps = workload.when_scaled != "Delete";
+    findings.push_back(finding("ClaimWouldBeDeleted", keeps,
+                               keeps ? "stopping keeps the volume"
+                                     : "`spec.persistentVolumeClaimRetentionPolicy.whenScaled` of " + name + " must be Retain: stopping the database would delete its volume"));
+    const bool single = workload.replicas <= 1;
+    findings.push_back(finding("UnsupportedTopology", single,
+                               single ? "one server" : name + " has " + std::to_string(workload.replicas) + " replicas; it must have one"));
+    const auto claim = world.claims.find(inferred.claim_name);
+    const bool shareable = claim == world.claims.end() ||
+                           std::ranges::find(claim->second.access_modes, "ReadWriteOncePod") == claim->second.access_modes.end();
+    findings.push_back(finding("VolumeAccess", shareable,
+                               shareable ? "the volume can be checked beside the running database"
+                                         : "claim \"" + inferred.claim_name + "\" is ReadWriteOncePod; its access mode must be ReadWriteOnce in this version"));
+    if (const auto* crashing = crash_looping_pod(world); crashing != nullptr) {
+        findings.push_back(finding("DatabaseNotRunning", false, "pod \"" + crashing->meta.name + "\" keeps crashing; to restore a dump the database must run or be scaled to 0"));
+    } else if (workload.replicas > 0 && ready_database_pod(world) == nullptr) {
+        findings.push_back(finding("DatabaseNotRunning", false, name + " has no ready pod; to restore a dump the database must run or be scaled to 0"));
+    } else {
+        findings.push_back(finding("DatabaseNotRunning", true, workload.replicas > 0 ? "the database is running" : "the database is scaled to 0"));
+    }
+    return findings;
+}
+
+const resources::Pod* ready_database_pod(const World& world) {
+    if (!world.workload) return nullptr;
+    for (const auto& pod : world.pods) {
+        if (pod.owner_uid == world.workload->meta.uid && pod.ready && !pod.meta.deleting && !pod.pod_ip.empty()) return &pod;
+    }
+    return nullptr;
+}
+
+const resources::Pod* crash_looping_pod(const World& world) {
+    for (const auto& pod : world.pods) {
+        if (!world.workload || pod.owner_uid != world.workload->meta.uid || pod.ready) continue;
+        for (const auto& container : pod.containers) {
+            if (container.waiting_reason == "CrashLoopBackOff" || container.restart_count >= crash_loop_restarts) return &pod;
+        }
+    }
+    return nullptr;
+}
+
+std::vector<const resources::Pod*> foreign_pods(const World& world) {
+    std::vector<const resources::Pod*> found;
+    const auto& claim = world.server->status.inferred->claim_name;
+    for (const auto& pod : world.pods) {
+        const bool mounts = std::ranges::find(pod.claim_names, claim) != pod.claim_names.end();
+        if (mounts && !pod.finished() && pod.meta.label(restore_uid_label) != world.restore.meta.uid) found.push_back(&pod);
+    }
+    return found;
+}
+
+bool holds_lock(const World& world) {
+    return world.server && world.server->lock.active_restore && world.server->lock.active_restore->uid == world.restore.meta.uid;
+}
+
+}  // namespace dbrestore::decide

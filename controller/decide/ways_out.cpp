@@ -1,0 +1,70 @@
+#include "decide/ways_out.h"
+
+#include "decide/narrate.h"
+#include "decide/validate.h"
+
+namespace dbrestore::decide {
+
+using resources::Phase;
+using resources::Truth;
+
+namespace {
+
+bool holds_finalizer(const World& world) { return world.restore.meta.has_finalizer(resources::finalizer_name); }
+
+// From Committing on, only until a client may have written: then the new data is kept.
+bool may_still_turn_back(const World& world) {
+    const auto& status = world.restore.status;
+    if (status.phase == Phase::committing || status.phase == Phase::rolling_back) return false;
+    return status.phase != Phase::starting || !resources::condition_is(status.conditions, "DatabaseReady", Truth::yes);
+}
+
+std::optional<Plan> cancel(const World& world, const std::string& message) {
+    const auto& status = world.restore.status;
+    if (status.phase == Phase::pending || status.phase == Phase::queued) {
+        return finish(world, status, Phase::cancelled, "Cancelled", message + " before anything was stopped");
+    }
+    if (may_still_turn_back(world)) return roll_back(world, status, "Cancelled", message, true);
+    return std::nullopt;
+}
+
+std::optional<Plan> check_deadlines(const World& world) {
+    const auto& restore = world.restore;
+    const auto& status = restore.status;
+    if (status.phase <= Phase::queued) {
+        if (base::seconds_between(restore.meta.creation_time, world.now) <= static_cast<double>(restore.spec.starting_deadline_seconds)) return std::nullopt;
+        const auto* succeeded = resources::find_condition(status.conditions, "Succeeded");
+        return finish(world, status, Phase::failed, "StartDeadlineExceeded",
+                      "it could not start within " + std::to_string(restore.spec.starting_deadline_seconds) + " s of its creation" +
+                          (succeeded == nullptr ? "" : "; it waited for: " + succeeded->message));
+    }
+    if (status.phase > Phase::verifying || !status.start_time) return std::nullopt;
+    if (base::seconds_between(*status.start_time, world.now) <= static_cast<double>(restore.spec.active_deadline_seconds)) return std::nullopt;
+    return roll_back(world, status, "DeadlineExceeded", "it did not reach its commit within " + std::to_string(restore.spec.active_deadline_seconds) + " s");
+}
+
+}  // namespace
+
+Plan roll_back(const World& world, resources::RestoreStatus status, const std::string& reason, const std::string& message, bool cancelled) {
+    status.failure = resources::Failure{reason, message, cancelled};
+    return enter(world, std::move(status), Phase::rolling_back, reason + ": " + message);
+}
+
+std::optional<Plan> way_out(const World& world) {
+    const auto& restore = world.restore;
+    if (world.namespace_terminating) {
+        // Nothing can be created here any more, so nothing can be repaired; a finalizer would only keep the namespace.
+        Plan plan{{}, "the namespace is terminating", false, std::nullopt};
+        if (holds_finalizer(world)) plan.actions.push_back(RemoveFinalizers{});
+        return plan;
+    }
+    if (is_final(restore.status.phase)) return std::nullopt;
+    if (restore.meta.deleting) {
+        if (auto plan = cancel(world, "the restore was deleted")) return plan;
+    } else if (restore.spec.cancel_requested) {
+        if (auto plan = cancel(world, "cancellation was requested")) return plan;
+    }
+    return check_deadlines(world);
+}
+
+}  // namespace dbrestore::decide
