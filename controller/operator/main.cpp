@@ -1,0 +1,115 @@
+// dbrestore-operator: wiring only.
+
+#include <pthread.h>
+#include <signal.h>
+
+#include <cstdio>
+#include <iostream>
+
+#include "base/log.h"
+#include "kube/session.h"
+#include "operator/controller.h"
+#include "operator/http_server.h"
+#include "operator/options.h"
+
+namespace {
+
+using namespace dbrestore;
+
+// A worker that is busy for this long hangs: the longest request takes 30 s.
+constexpr double stuck_after_seconds = 300;
+
+int fail(const base::Error& error) {
+    base::log_error("cannot start", {{"error", to_text(error)}});
+    return 1;
+}
+
+// Signals are taken by sigwait in main; every thread inherits the mask.
+sigset_t block_signals() {
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &signals, nullptr);
+    signal(SIGPIPE, SIG_IGN);
+    return signals;
+}
+
+int run(const op::Options& options) {
+    const sigset_t signals = block_signals();
+    const auto config = kube::load_config({options.kubeconfig, options.context});
+    if (!config) return fail(config.error());
+    op::Metrics metrics;
+    const std::string host = config->server.substr(config->server.find("//") + 2);
+    auto http = kube::connect(*config, [&](const std::string& method, int code, double) { metrics.count_request(method, code, host); });
+    if (!http) return fail(http.error());
+
+    std::stop_source stop;
+    const base::SystemClock clock;
+    kube::WorkQueueOptions restore_options, server_options;
+    restore_options.longest_delay = server_options.longest_delay = std::chrono::minutes(1);
+    restore_options.waited = [&](double s) { metrics.queue_waited("restore", s); };
+    restore_options.worked = [&](double s) { metrics.queue_worked("restore", s); };
+    server_options.waited = [&](double s) { metrics.queue_waited("server", s); };
+    server_options.worked = [&](double s) { metrics.queue_worked("server", s); };
+    kube::WorkQueue restore_queue(restore_options), server_queue(server_options);
+    kube::Client client(**http, stop.get_token());
+    op::Caches caches(restore_queue, server_queue);
+    op::Controller controller(client, caches, restore_queue, server_queue, metrics, clock, {options.agent_image});
+
+    const std::map<std::string, const kube::WorkQueue*> queues{{"restore", &restore_queue}, {"server", &server_queue}};
+    auto metrics_server = op::HttpServer::start(
+        options.metrics_address, {{"/metrics", [&] { return op::HttpReply{200, metrics.expose(caches, queues, options.workers), "text/plain; version=0.0.4; charset=utf-8"}; }}});
+    if (!metrics_server) return fail(metrics_server.error());
+    auto health_server = op::HttpServer::start(
+        options.health_address, {{"/healthz",
+                                  [&] {
+                                      for (const auto& [name, queue] : queues) {
+                                          if (queue->stats().longest_running_seconds > stuck_after_seconds) return op::HttpReply{500, "a worker of queue " + name + " hangs\n"};
+                                      }
+                                      return op::HttpReply{200, "ok\n"};
+                                  }},
+                                 {"/readyz", [&] { return caches.synced() ? op::HttpReply{200, "ok\n"} : op::HttpReply{503, "the first lists are not complete yet\n"}; }}});
+    if (!health_server) return fail(health_server.error());
+
+    base::log_info("starting", {{"version", DBRESTORE_VERSION}, {"server", config->server}, {"namespace", options.namespace_name.empty() ? "all" : options.namespace_name}});
+    caches.start(**http, options.namespace_name, stop.get_token());
+    std::jthread starter([&] {
+        if (caches.wait_synced(stop.get_token())) {
+            base::log_info("caches are complete");
+            controller.start(options.workers);
+        }
+    });
+
+    int signal_number = 0;
+    sigwait(&signals, &signal_number);
+    base::log_info("stopping", {{"signal", std::to_string(signal_number)}});
+    // What is under way is finished by whoever comes next: every step can be taken up again.
+    stop.request_stop();
+    starter.join();
+    restore_queue.shut_down();
+    server_queue.shut_down();
+    controller.join();
+    base::log_info("stopped");
+    return 0;
+}
+
+}  // namespace
+
+int main(int count, char** arguments) {
+    const auto options = dbrestore::op::parse_options(count, arguments);
+    if (!options) {
+        std::cerr << "dbrestore-operator: " << dbrestore::base::to_text(options.error()) << "\n";
+        return 2;
+    }
+    if (options->help) {
+        std::cout << dbrestore::op::usage();
+        return 0;
+    }
+    if (options->version) {
+        std::cout << "dbrestore-operator " << DBRESTORE_VERSION << "\n";
+        return 0;
+    }
+    dbrestore::base::set_log_level(options->log_level);
+    return run(*options);
+}

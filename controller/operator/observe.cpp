@@ -1,0 +1,196 @@
+#include "operator/observe.h"
+
+#include <algorithm>
+
+#include "decide/jobs.h"
+#include "operator/kinds.h"
+#include "resources/json_fields.h"
+
+namespace dbrestore::op {
+
+using base::ErrorKind;
+using base::Result;
+using base::Status;
+using decide::ServerWorld;
+using decide::World;
+using resources::Key;
+using resources::Pod;
+
+namespace {
+
+// The last line is the result, the line before it at most two seconds old; a result with a hundred findings fits.
+constexpr int64_t log_tail_lines = 10;
+constexpr int64_t log_limit_bytes = 2 << 20;
+constexpr double notes_after_seconds = 60;
+
+const Pod::Container* agent_container(const Pod& pod) {
+    const auto at = std::ranges::find(pod.containers, std::string("agent"), &Pod::Container::name);
+    return at == pod.containers.end() ? nullptr : &*at;
+}
+
+std::string current_job_name(const resources::DatabaseRestore& restore) {
+    const auto& step = *restore.status.step;
+    return decide::job_name(restore.meta.uid, step.name, step.attempt);
+}
+
+bool mounts(const Pod& pod, const std::string& claim) { return std::ranges::find(pod.claim_names, claim) != pod.claim_names.end(); }
+
+}  // namespace
+
+Result<std::optional<World>> Observer::restore(View& view, const Key& key) {
+    auto restore = view.restore(key);
+    if (!restore) return restore.error();
+    if (!*restore) return std::optional<World>();
+    World world;
+    world.now = clock_.now();
+    world.fresh = view.fresh();
+    world.settings = settings_;
+    world.restore = std::move(**restore);
+    if (auto added = add_namespace(world); !added) return added.error();
+    if (auto added = add_server(view, world); !added) return added.error();
+    if (auto added = add_claims(view, world); !added) return added.error();
+    if (auto added = add_pods_and_jobs(view, world); !added) return added.error();
+    if (auto added = add_report(world); !added) return added.error();
+    if (auto added = add_notes(world); !added) return added.error();
+    add_rivals(world);
+    return std::optional<World>(std::move(world));
+}
+
+// Deleting a namespace deletes what is in it, so only then the question is asked.
+Status Observer::add_namespace(World& world) {
+    if (!world.restore.meta.deleting) return base::success();
+    const auto document = client_.get(namespaces_resource, {"", world.restore.meta.namespace_name});
+    if (!document && document.error().kind == ErrorKind::not_found) world.namespace_terminating = true;
+    else if (!document) return document.error();
+    else world.namespace_terminating = resources::present_at(*document, "metadata.deletionTimestamp");
+    return base::success();
+}
+
+Status Observer::add_server(View& view, World& world) {
+    const std::string& ns = world.restore.meta.namespace_name;
+    auto server = view.server({ns, world.restore.spec.server_name});
+    if (!server) return server.error();
+    world.server = std::move(*server);
+    if (!world.server) return base::success();
+    auto workload = view.workload({ns, world.server->workload_name});
+    if (!workload) return workload.error();
+    world.workload = std::move(*workload);
+    return base::success();
+}
+
+Status Observer::add_claims(View& view, World& world) {
+    std::vector<std::string> names{world.restore.spec.dump.claim_name};
+    if (world.server && world.server->status.inferred) names.push_back(world.server->status.inferred->claim_name);
+    for (const auto& name : names) {
+        if (name.empty()) continue;
+        auto claim = view.claim({world.restore.meta.namespace_name, name});
+        if (!claim) return claim.error();
+        if (*claim) world.claims[name] = **claim;
+    }
+    return base::success();
+}
+
+Status Observer::add_pods_and_jobs(View& view, World& world) {
+    const std::string& ns = world.restore.meta.namespace_name;
+    const std::string claim = world.server && world.server->status.inferred ? world.server->status.inferred->claim_name : "";
+    auto pods = view.pods(ns);
+    if (!pods) return pods.error();
+    for (auto& pod : *pods) {
+        const bool ours = pod.meta.label(decide::restore_uid_label) == world.restore.meta.uid;
+        const bool of_workload = world.workload && pod.owner_uid == world.workload->meta.uid;
+        if (ours || of_workload || (!claim.empty() && mounts(pod, claim))) world.pods.push_back(std::move(pod));
+    }
+    auto jobs = view.jobs(ns, decide::restore_uid_label, world.restore.meta.uid);
+    if (!jobs) return jobs.error();
+    world.jobs = std::move(*jobs);
+    return base::success();
+}
+
+// Nothing: the container has not started. A log that is gone for good is a lost result; one that cannot be read now is
+// an error, so that no attempt is given up for a slow kubelet.
+Result<std::optional<resources::AgentReport>> Observer::report_of(const Pod& pod) {
+    const auto* agent = agent_container(pod);
+    const bool ended = pod.finished() || (agent != nullptr && agent->terminated);
+    if (agent == nullptr || (!agent->running && !agent->terminated)) {
+        if (!ended) return std::optional<resources::AgentReport>();
+        return std::optional(resources::parse_agent_report("", "", true));
+    }
+    auto log = client_.pod_log(pod.meta.key(), {"agent", log_tail_lines, log_limit_bytes});
+    if (!log && !ended) return std::optional<resources::AgentReport>();
+    if (!log && log.error().kind == ErrorKind::unavailable) return log.error();
+    return std::optional(resources::parse_agent_report(log ? *log : "", agent->termination_message, ended));
+}
+
+Status Observer::add_report(World& world) {
+    if (!world.restore.status.step) return base::success();
+    const std::string job = current_job_name(world.restore);
+    for (const auto& pod : world.pods) {
+        if (pod.meta.label(decide::job_name_label) != job) continue;
+        auto report = report_of(pod);
+        if (!report) return report.error();
+        world.report = std::move(*report);
+    }
+    return base::success();
+}
+
+Status Observer::add_notes(World& world) {
+    const auto& step = world.restore.status.step;
+    if (!step || world.report || base::seconds_between(step->start_time, world.now) < notes_after_seconds) return base::success();
+    std::vector<std::string> names{current_job_name(world.restore)};
+    for (const auto& pod : world.pods) {
+        if (pod.meta.label(decide::job_name_label) == names[0]) names.push_back(pod.meta.name);
+    }
+    for (const auto& name : names) {
+        auto page = client_.list(core_events_resource, world.restore.meta.namespace_name, {"", "type=Warning,involvedObject.name=" + name, "", 50});
+        if (!page) return page.error();
+        for (const auto& item : page->items) world.notes.push_back(resources::event_from_json(item));
+    }
+    std::ranges::stable_sort(world.notes, std::greater<>(), &resources::EventNote::last_time);
+    return base::success();
+}
+
+// From the cache also in a fresh look: order in the queue is fairness, not safety; the lock settles who runs.
+void Observer::add_rivals(World& world) {
+    const auto& meta = world.restore.meta;
+    const auto rivals = caches_.restores.list_if([&](const resources::DatabaseRestore& r) {
+        return r.meta.namespace_name == meta.namespace_name && r.spec.server_name == world.restore.spec.server_name && r.meta.uid != meta.uid && !is_final(r.status.phase);
+    });
+    for (const auto& rival : rivals) world.rivals.push_back(*rival);
+}
+
+Result<std::optional<ServerWorld>> Observer::server(View& view, const Key& key) {
+    auto server = view.server(key);
+    if (!server) return server.error();
+    if (!*server) return std::optional<ServerWorld>();
+    ServerWorld world;
+    world.now = clock_.now();
+    world.settings = settings_;
+    world.server = std::move(**server);
+    auto workload = view.workload({key.namespace_name, world.server.workload_name});
+    if (!workload) return workload.error();
+    world.workload = std::move(*workload);
+    for (const auto& other : caches_.servers.list_if([&](const resources::PostgresServer& s) { return s.meta.namespace_name == key.namespace_name && s.meta.name != key.name; })) {
+        world.others.push_back(*other);
+    }
+    const bool keeps_old_data = std::ranges::any_of(world.server.status.history, [](const auto& entry) { return !entry.previous_database.empty(); });
+    if (!keeps_old_data) return std::optional<ServerWorld>(std::move(world));
+    auto jobs = view.jobs(key.namespace_name, decide::server_label, key.name);
+    if (!jobs) return jobs.error();
+    for (auto& job : *jobs) {
+        if (job.meta.label(decide::step_label) == "cleanup") world.jobs.push_back(std::move(job));
+    }
+    auto pods = view.pods(key.namespace_name);
+    if (!pods) return pods.error();
+    for (auto& pod : *pods) {
+        const std::string job = pod.meta.label(decide::job_name_label);
+        if (pod.meta.label(decide::step_label) == "cleanup" && pod.finished()) {
+            auto report = report_of(pod);
+            if (!report) return report.error();
+            if (*report) world.reports[job] = **report;
+        }
+        if (world.workload && pod.owner_uid == world.workload->meta.uid) world.pods.push_back(std::move(pod));
+    }
+    return std::optional<ServerWorld>(std::move(world));
+}
+
+}  // namespace dbrestore::op
