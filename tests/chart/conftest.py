@@ -1,4 +1,4 @@
-"""What the chart's tests share: the CRDs on the real cluster, and a release of the chart in a namespace of its own."""
+"""What the chart's tests share: the CRDs on the real cluster, and a release of the chart."""
 
 import sys
 from pathlib import Path
@@ -42,14 +42,18 @@ def namespace(crds):
 
 @pytest.fixture(scope="session")
 def release(crds):
-    """The namespace of a release of the chart. It enforces the restricted Pod Security Standard. The images do not exist."""
+    """The namespace of a release of the chart, restricted by Pod Security. Its images do not exist."""
     with temporary_namespace("chart-release", {"pod-security.kubernetes.io/enforce": "restricted"}) as name:
         run(
-            "helm", "install", "dbrestore", CHART, f"--namespace={name}",
+            "helm",
+            "install",
+            "dbrestore",
+            CHART,
+            f"--namespace={name}",
             "--set=crds.install=false,userRoles.create=false,image.pullPolicy=Never",
             "--set=image.repository=dbrestore.invalid/operator",
             "--set=agentImage.repository=dbrestore.invalid/agent,agentImage.tag=test",
-        )  # fmt: skip
+        )
         try:
             yield name
         finally:

@@ -1,4 +1,4 @@
-"""The two admission policies on the real API server: who may mount fenced claims, and what Jobs the operator may make."""
+"""The admission policies on the real API server: who mounts fenced claims, what Jobs the operator may make."""
 
 import copy
 
@@ -17,6 +17,7 @@ LABELS = {
     "dbrestore.dev/restore-name": "shop-1",
     "dbrestore.dev/server": "shop",
     "dbrestore.dev/step": "prepare",
+    "dbrestore.dev/attempt": "1",
 }
 UNPRIVILEGED = {
     "allowPrivilegeEscalation": False,
@@ -40,9 +41,15 @@ def agent_job(name="dbr-5f0c1a52-prepare-1", claim=CLAIM):
         "image": "postgres.invalid/postgres:15",
         "imagePullPolicy": "Never",
         "command": ["/dbrestore/dbrestore-agent", "prepare"],
-        "env": [{"name": "DBRESTORE_REQUEST", "value": "{}"}, {"name": "DBRESTORE_POD_UID", "valueFrom": field}],
+        "env": [
+            {"name": "DBRESTORE_REQUEST", "value": "{}"},
+            {"name": "DBRESTORE_POD_UID", "valueFrom": field},
+        ],
         "securityContext": UNPRIVILEGED,
-        "volumeMounts": [{"name": "bundle", "mountPath": "/dbrestore"}, {"name": "data", "mountPath": "/data"}],
+        "volumeMounts": [
+            {"name": "bundle", "mountPath": "/dbrestore"},
+            {"name": "data", "mountPath": "/data"},
+        ],
     }
     pod = {
         "restartPolicy": "Never",
@@ -63,6 +70,7 @@ def agent_job(name="dbr-5f0c1a52-prepare-1", claim=CLAIM):
             {"name": "data", "persistentVolumeClaim": {"claimName": claim}},
             {"name": "source", "persistentVolumeClaim": {"claimName": "shop-dumps", "readOnly": True}},
             {"name": "secret", "secret": {"secretName": "shop", "optional": True}},
+            {"name": "configuration", "configMap": {"name": "shop", "optional": True}},
         ],
     }
     return {
@@ -109,9 +117,14 @@ def set_fence(namespace, fence):
 
 @pytest.fixture(scope="module")
 def fenced(release):
-    """A namespace with a server whose claim is fenced for one restore, once the API server has seen the policies."""
+    """A namespace with a server whose claim is fenced for one restore, once the policy is in force."""
     spec = {"workloadRef": {"kind": "StatefulSet", "name": "shop"}}
-    manifest = {"apiVersion": "dbrestore.dev/v1alpha1", "kind": "PostgresServer", "metadata": {"name": "shop"}, "spec": spec}
+    manifest = {
+        "apiVersion": "dbrestore.dev/v1alpha1",
+        "kind": "PostgresServer",
+        "metadata": {"name": "shop"},
+        "spec": spec,
+    }
     kubectl("create", objects=manifest, namespace=release)
     set_fence(release, {"restoreUID": RESTORE_UID, "restoreName": "shop-1", "claimNames": [CLAIM]})
 
@@ -152,24 +165,52 @@ def test_fence_refuses_a_foreign_pod_and_names_the_restore(fenced):
     [
         pytest.param(LABELS, None, None, id="label-set-by-anybody"),
         pytest.param(LABELS, None, "Job", id="label-and-owner-set-by-anybody"),
-        pytest.param(LABELS, "system:serviceaccount:kube-system:statefulset-controller", "StatefulSet", id="stateful-set"),
+        pytest.param(
+            LABELS,
+            "system:serviceaccount:kube-system:statefulset-controller",
+            "StatefulSet",
+            id="stateful-set",
+        ),
         pytest.param({}, JOB_CONTROLLER, "Job", id="job-without-label"),
-        pytest.param({**LABELS, "dbrestore.dev/restore-uid": "other"}, JOB_CONTROLLER, "Job", id="job-of-another-restore"),
-        pytest.param({**LABELS, "dbrestore.dev/restore-uid": ""}, JOB_CONTROLLER, "Job", id="job-with-empty-label"),
-        pytest.param(LABELS, "system:kube-controller-manager", "StatefulSet", id="stateful-set-of-a-shared-account"),
+        pytest.param(
+            {**LABELS, "dbrestore.dev/restore-uid": "other"},
+            JOB_CONTROLLER,
+            "Job",
+            id="job-of-another-restore",
+        ),
+        pytest.param(
+            {**LABELS, "dbrestore.dev/restore-uid": ""}, JOB_CONTROLLER, "Job", id="job-with-empty-label"
+        ),
+        pytest.param(
+            LABELS, "system:kube-controller-manager", "StatefulSet", id="stateful-set-of-a-shared-account"
+        ),
     ],
 )
 def test_fence_refuses_what_only_looks_like_its_restore(labels, user, owner_kind, fenced):
     # Impersonated as cluster admin: what is tested is the policy, not who may make pods.
     manifest = pod_mounting(CLAIM, labels, owner_kind)
-    said = refusal("create", "--dry-run=server", "--as-group=system:masters", objects=manifest, namespace=fenced, user=user or "me")
+    said = refusal(
+        "create",
+        "--dry-run=server",
+        "--as-group=system:masters",
+        objects=manifest,
+        namespace=fenced,
+        user=user or "me",
+    )
     assert "must not be mounted now" in said
 
 
 @pytest.mark.parametrize("user", [JOB_CONTROLLER, "system:kube-controller-manager"])
 def test_fence_lets_the_pod_of_its_restore_pass(user, fenced):
     manifest = pod_mounting(CLAIM, LABELS, "Job")
-    kubectl("create", "--dry-run=server", "--as-group=system:masters", objects=manifest, namespace=fenced, user=user)
+    kubectl(
+        "create",
+        "--dry-run=server",
+        "--as-group=system:masters",
+        objects=manifest,
+        namespace=fenced,
+        user=user,
+    )
 
 
 def test_fence_leaves_other_claims_alone(fenced):
@@ -181,11 +222,24 @@ def test_fence_leaves_other_namespaces_alone(fenced, namespace):
 
 
 def test_workload_scaled_up_meanwhile_is_told_which_restore_works(fenced, operator):
-    """The real controllers: the operator's Job gets its pod, the StatefulSet gets none until the fence is gone."""
-    template = {"metadata": {"labels": {"app": "shop"}}, "spec": {**agent_job()["spec"]["template"]["spec"], "restartPolicy": "Always"}}
+    """With the real controllers: the operator's Job gets its pod, the StatefulSet gets none."""
+    template = {
+        "metadata": {"labels": {"app": "shop"}},
+        "spec": {**agent_job()["spec"]["template"]["spec"], "restartPolicy": "Always"},
+    }
     del template["spec"]["activeDeadlineSeconds"]
-    spec = {"replicas": 1, "serviceName": "shop", "selector": {"matchLabels": {"app": "shop"}}, "template": template}
-    stateful_set = {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "shop"}, "spec": spec}
+    spec = {
+        "replicas": 1,
+        "serviceName": "shop",
+        "selector": {"matchLabels": {"app": "shop"}},
+        "template": template,
+    }
+    stateful_set = {
+        "apiVersion": "apps/v1",
+        "kind": "StatefulSet",
+        "metadata": {"name": "shop"},
+        "spec": spec,
+    }
     kubectl("create", objects=agent_job(), namespace=fenced, user=operator)
     kubectl("create", objects=stateful_set, namespace=fenced)
 
@@ -193,11 +247,17 @@ def test_workload_scaled_up_meanwhile_is_told_which_restore_works(fenced, operat
         return kubectl_json("get", "pods", f"--selector={selector}", namespace=fenced)["items"]
 
     def refusal_events():
-        events = kubectl_json("get", "events", "--field-selector=reason=FailedCreate", namespace=fenced)["items"]
+        events = kubectl_json("get", "events", "--field-selector=reason=FailedCreate", namespace=fenced)[
+            "items"
+        ]
         return [event for event in events if "DatabaseRestore shop-1 works on its data" in event["message"]]
 
     try:
-        wait_for("the pod of the operator's Job", lambda: pods(f"dbrestore.dev/restore-uid={RESTORE_UID}"), timeout_seconds=30)
+        wait_for(
+            "the pod of the operator's Job",
+            lambda: pods(f"dbrestore.dev/restore-uid={RESTORE_UID}"),
+            timeout_seconds=30,
+        )
         wait_for("the FailedCreate event of the StatefulSet", refusal_events, timeout_seconds=30)
         assert pods("app=shop") == []
     finally:
@@ -236,42 +296,109 @@ TOKEN = {"name": "token", "projected": {"sources": [{"serviceAccountToken": {"pa
 
 EVIL_JOBS = {
     "another name": (in_job(lambda j: j["metadata"].update(name="evil")), "must begin with dbr-"),
-    "a label missing": (in_job(lambda j: j["metadata"]["labels"].pop("dbrestore.dev/step")), "labels app.kubernetes.io/managed-by and dbrestore.dev/* must be set"),
+    "a label missing": (
+        in_job(lambda j: j["metadata"]["labels"].pop("dbrestore.dev/step")),
+        "labels app.kubernetes.io/managed-by and dbrestore.dev/* must be set",
+    ),
     "labels that differ": (
-        in_job(lambda j: j["metadata"]["labels"].update({"dbrestore.dev/restore-uid": "other"})), "must be set, and be the same on the Job and its pod"),
+        in_job(lambda j: j["metadata"]["labels"].update({"dbrestore.dev/restore-uid": "other"})),
+        "must be set, and be the same on the Job and its pod",
+    ),
     "managed by another": (
-        in_job(lambda j: [m["labels"].update({"app.kubernetes.io/managed-by": "a"}) for m in (j["metadata"], j["spec"]["template"]["metadata"])]),
-        "managed-by must be dbrestore"),
-    "an owner": (in_job(lambda j: j["metadata"].update(ownerReferences=[OWNER])), "`metadata.ownerReferences` must not be set"),
+        in_job(
+            lambda j: [
+                m["labels"].update({"app.kubernetes.io/managed-by": "a"})
+                for m in (j["metadata"], j["spec"]["template"]["metadata"])
+            ]
+        ),
+        "managed-by must be dbrestore",
+    ),
+    "an owner": (
+        in_job(lambda j: j["metadata"].update(ownerReferences=[OWNER])),
+        "`metadata.ownerReferences` must not be set",
+    ),
     "retries of its own": (in_job(lambda j: j["spec"].update(backoffLimit=3)), "`backoffLimit` must be 0"),
-    "two pods": (in_job(lambda j: j["spec"].update(parallelism=2)), "`parallelism` and `completions` must be 1"),
-    "no deadline": (in_pod(lambda p: p.pop("activeDeadlineSeconds")), "`activeDeadlineSeconds` of the pod must be set"),
-    "a token": (in_pod(lambda p: p.pop("automountServiceAccountToken")), "`automountServiceAccountToken` must be false"),
-    "another account": (in_pod(lambda p: p.update(serviceAccountName="dbrestore")), "`serviceAccountName` must not be set"),
-    "the host's network": (in_pod(lambda p: p.update(hostNetwork=True)), "namespaces of the host must not be used"),
-    "the host's processes": (in_pod(lambda p: p.update(hostPID=True)), "namespaces of the host must not be used"),
-    "a host path": (in_pod(lambda p: p["volumes"].append(HOST_PATH)), "volumes must be claims, emptyDirs, Secrets or ConfigMaps"),
-    "a projected token": (in_pod(lambda p: p["volumes"].append(TOKEN)), "volumes must be claims, emptyDirs, Secrets or ConfigMaps"),
+    "two pods": (
+        in_job(lambda j: j["spec"].update(parallelism=2)),
+        "`parallelism` and `completions` must be 1",
+    ),
+    "no deadline": (
+        in_pod(lambda p: p.pop("activeDeadlineSeconds")),
+        "`activeDeadlineSeconds` of the pod must be set",
+    ),
+    "a token": (
+        in_pod(lambda p: p.pop("automountServiceAccountToken")),
+        "`automountServiceAccountToken` must be false",
+    ),
+    "another account": (
+        in_pod(lambda p: p.update(serviceAccountName="dbrestore")),
+        "`serviceAccountName` must not be set",
+    ),
+    "the host's network": (
+        in_pod(lambda p: p.update(hostNetwork=True)),
+        "namespaces of the host must not be used",
+    ),
+    "the host's processes": (
+        in_pod(lambda p: p.update(hostPID=True)),
+        "namespaces of the host must not be used",
+    ),
+    "a host path": (
+        in_pod(lambda p: p["volumes"].append(HOST_PATH)),
+        "volumes must be claims, emptyDirs, Secrets or ConfigMaps",
+    ),
+    "a projected token": (
+        in_pod(lambda p: p["volumes"].append(TOKEN)),
+        "volumes must be claims, emptyDirs, Secrets or ConfigMaps",
+    ),
     "an fsGroup": (in_pod(lambda p: p["securityContext"].update(fsGroup=999)), "`fsGroup` must not be set"),
-    "another agent": (in_install(lambda c: c.update(image="evil")), "the only init container must be install, of the image"),
+    "another agent": (
+        in_install(lambda c: c.update(image="evil")),
+        "the only init container must be install, of the image",
+    ),
     "no agent": (in_pod(lambda p: p.pop("initContainers")), "the only init container must be install"),
-    "another init container": (in_pod(lambda p: p["initContainers"].append({**p["initContainers"][0], "name": "b"})), "the only init container"),
-    "another container": (in_pod(lambda p: p["containers"].append({**p["containers"][0], "name": "b"})), "the only container must be agent"),
-    "a shell": (in_agent(lambda c: c.update(command=["sh", "-c", "cat /dbrestore-secret/*"])), "its command must be /dbrestore/dbrestore-agent"),
+    "another init container": (
+        in_pod(lambda p: p["initContainers"].append({**p["initContainers"][0], "name": "b"})),
+        "the only init container",
+    ),
+    "another container": (
+        in_pod(lambda p: p["containers"].append({**p["containers"][0], "name": "b"})),
+        "the only container must be agent",
+    ),
+    "a shell": (
+        in_agent(lambda c: c.update(command=["sh", "-c", "cat /dbrestore-secret/*"])),
+        "its command must be /dbrestore/dbrestore-agent",
+    ),
     "no command": (in_agent(lambda c: c.pop("command")), "its command must be /dbrestore/dbrestore-agent"),
-    "a Secret in the environment": (in_agent(lambda c: c["env"].append(FROM_SECRET)), "environment variables must not come from Secrets"),
-    "a Secret as environment": (in_agent(lambda c: c.update(envFrom=[{"secretRef": {"name": "a"}}])), "environment variables must not come from"),
-    "perhaps root": (in_pod(lambda p: p["securityContext"].pop("runAsNonRoot")), "`runAsNonRoot` must be true"),
+    "a Secret in the environment": (
+        in_agent(lambda c: c["env"].append(FROM_SECRET)),
+        "environment variables must not come from Secrets",
+    ),
+    "a Secret as environment": (
+        in_agent(lambda c: c.update(envFrom=[{"secretRef": {"name": "a"}}])),
+        "environment variables must not come from",
+    ),
+    "perhaps root": (
+        in_pod(lambda p: p["securityContext"].pop("runAsNonRoot")),
+        "`runAsNonRoot` must be true",
+    ),
     "root": (secure(runAsUser=0), "`runAsUser` must not be 0"),
-    "no seccomp": (in_pod(lambda p: p["securityContext"].pop("seccompProfile")), "`seccompProfile.type` must be RuntimeDefault"),
+    "no seccomp": (
+        in_pod(lambda p: p["securityContext"].pop("seccompProfile")),
+        "`seccompProfile.type` must be RuntimeDefault",
+    ),
     "capabilities kept": (secure(capabilities={}), "`capabilities` must drop ALL"),
-    "a capability added": (secure(capabilities={"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}), "`capabilities` must drop ALL and add none"),
+    "a capability added": (
+        secure(capabilities={"drop": ["ALL"], "add": ["NET_BIND_SERVICE"]}),
+        "`capabilities` must drop ALL and add none",
+    ),
     "escalation": (secure(allowPrivilegeEscalation=True), "`allowPrivilegeEscalation` must be false"),
     "a writable root": (secure(readOnlyRootFilesystem=False), "`readOnlyRootFilesystem` must be true"),
-}  # fmt: skip
+}
 
 
-@pytest.mark.parametrize("change, text", EVIL_JOBS.values(), ids=[name.replace(" ", "-") for name in EVIL_JOBS])
+@pytest.mark.parametrize(
+    "change, text", EVIL_JOBS.values(), ids=[name.replace(" ", "-") for name in EVIL_JOBS]
+)
 def test_operator_may_not_make_a_job_with(change, text, policed, operator):
     job = copy.deepcopy(agent_job())  # a change must not reach the constants above
     change(job)
@@ -296,4 +423,6 @@ def test_job_of_an_older_release_can_still_be_changed_by_others(policed, operato
     job = agent_job("dbr-5f0c1a52-cleanup-1", claim="data-other-0")
     kubectl("create", objects=job, namespace=policed, user=operator)
     kubectl("annotate", "job", job["metadata"]["name"], "seen=yes", namespace=policed)
-    kubectl("delete", "job", job["metadata"]["name"], "--cascade=foreground", namespace=policed, user=operator)
+    kubectl(
+        "delete", "job", job["metadata"]["name"], "--cascade=foreground", namespace=policed, user=operator
+    )

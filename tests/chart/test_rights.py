@@ -49,7 +49,13 @@ def reviews(user, namespace, table):
     for resource, verb in rows:
         name, _, subresource = resource.partition("/")
         plural, _, group = name.partition(".")
-        attributes = {"namespace": namespace, "verb": verb, "group": group, "resource": plural, "subresource": subresource}
+        attributes = {
+            "namespace": namespace,
+            "verb": verb,
+            "group": group,
+            "resource": plural,
+            "subresource": subresource,
+        }
         spec = {"user": user, "groups": ["system:authenticated"], "resourceAttributes": attributes}
         objects.append({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec})
     answers = kubectl("create", "--output=jsonpath={.status.allowed}{'\\n'}", objects=objects).split()
@@ -79,7 +85,9 @@ def test_operator_sees_whether_its_own_namespace_is_being_deleted(release, opera
 def test_operators_pod_is_admitted_under_the_restricted_standard(release):
     pods = wait_for(
         "the operator's pod",
-        lambda: kubectl_json("get", "pods", "--selector=app.kubernetes.io/name=dbrestore", namespace=release)["items"],
+        lambda: kubectl_json("get", "pods", "--selector=app.kubernetes.io/name=dbrestore", namespace=release)[
+            "items"
+        ],
         timeout_seconds=30,
     )
     assert pods[0]["spec"]["serviceAccountName"] == "dbrestore"
@@ -87,8 +95,10 @@ def test_operators_pod_is_admitted_under_the_restricted_standard(release):
 
 @pytest.fixture(scope="module")
 def people(namespace):
-    """The roles for people, as the chart renders them but under a test's own names, each bound to somebody."""
-    rendered = run("helm", "template", "dbrestore", CHART, "--kube-version=1.34", "--show-only=templates/user-roles.yaml")
+    """The roles for people as the chart renders them, under a test's own names, each bound to somebody."""
+    rendered = run(
+        "helm", "template", "dbrestore", CHART, "--kube-version=1.34", "--show-only=templates/user-roles.yaml"
+    )
     suffix = namespace.rsplit("-", 1)[1]
     for role in ("viewer", "restorer"):
         rendered = rendered.replace(f"name: dbrestore-{role}", f"name: dbrestore-{role}-{suffix}")
@@ -96,20 +106,34 @@ def people(namespace):
     roles = {"restorer": f"dbrestore-restorer-{suffix}", "reader": "view", "editor": "edit"}
     try:
         for user, role in roles.items():
-            kubectl("create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", namespace=namespace)
+            kubectl(
+                "create", "rolebinding", user, f"--clusterrole={role}", f"--user={user}", namespace=namespace
+            )
         yield namespace
     finally:
         run("kubectl", "delete", "--filename=-", stdin=rendered)
 
 
 def test_restorer_may_restore_and_cancel_but_not_change_servers(people):
-    may = reviews("restorer", people, {"databaserestores.dbrestore.dev": [*READ, *WRITE], "postgresservers.dbrestore.dev": READ})
-    may_not = reviews("restorer", people, {"postgresservers.dbrestore.dev": WRITE, "databaserestores.dbrestore.dev/status": ["patch"]})
+    may = reviews(
+        "restorer",
+        people,
+        {"databaserestores.dbrestore.dev": [*READ, *WRITE], "postgresservers.dbrestore.dev": READ},
+    )
+    may_not = reviews(
+        "restorer",
+        people,
+        {"postgresservers.dbrestore.dev": WRITE, "databaserestores.dbrestore.dev/status": ["patch"]},
+    )
     assert all(may.values()) and not any(may_not.values())
 
 
 @pytest.mark.parametrize("user", ["reader", "editor"])
 def test_who_may_view_or_edit_a_namespace_sees_restores_but_does_not_make_them(user, people):
     kinds = ["databaserestores.dbrestore.dev", "postgresservers.dbrestore.dev"]
-    wait_for("the aggregation", lambda: all(reviews(user, people, dict.fromkeys(kinds, READ)).values()), timeout_seconds=30)
+    wait_for(
+        "the aggregation",
+        lambda: all(reviews(user, people, dict.fromkeys(kinds, READ)).values()),
+        timeout_seconds=30,
+    )
     assert not any(reviews(user, people, dict.fromkeys(kinds, WRITE)).values())

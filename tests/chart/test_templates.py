@@ -23,7 +23,15 @@ SHARED_ONCE = "crds.install=false,userRoles.create=false"
 def render(*settings, namespace="shop", kube_version="1.34.4"):
     """The objects of a release, by kind and name."""
     arguments = [f"--set={setting}" for setting in settings]
-    text = run("helm", "template", "dbrestore", CHART, f"--namespace={namespace}", f"--kube-version={kube_version}", *arguments)
+    text = run(
+        "helm",
+        "template",
+        "dbrestore",
+        CHART,
+        f"--namespace={namespace}",
+        f"--kube-version={kube_version}",
+        *arguments,
+    )
     return {(item["kind"], item["metadata"]["name"]): item for item in yaml.safe_load_all(text) if item}
 
 
@@ -41,7 +49,7 @@ def test_default_release_is_namespaced():
     assert cluster_wide == {("ClusterRole", "dbrestore-viewer"), ("ClusterRole", "dbrestore-restorer")}
     assert container(objects)["args"] == [
         "--namespace=shop",
-        "--agent-image=dbrestore-agent:0.1.0",
+        "--agent-image=localhost/dbrestore-agent:0.1.0",
         "--metrics-address=0.0.0.0:8080",
         "--health-address=0.0.0.0:8081",
         "--workers=2",
@@ -55,12 +63,19 @@ def test_default_release_is_namespaced():
 
 def test_cluster_wide_release_watches_every_namespace():
     objects = render("clusterWide=true")
-    assert ("ClusterRole", "dbrestore.shop") in objects and ("ClusterRoleBinding", "dbrestore.shop") in objects
+    assert ("ClusterRole", "dbrestore.shop") in objects and (
+        "ClusterRoleBinding",
+        "dbrestore.shop",
+    ) in objects
     assert not any(kind in ("Role", "RoleBinding") for kind, _ in objects)
     assert not any(argument.startswith("--namespace") for argument in container(objects)["args"])
     for part in ("fence", "jobs"):
         policy = objects["ValidatingAdmissionPolicy", f"dbrestore-{part}.shop"]
-        all_but_the_clusters_own = {"key": "kubernetes.io/metadata.name", "operator": "NotIn", "values": ["kube-system"]}
+        all_but_the_clusters_own = {
+            "key": "kubernetes.io/metadata.name",
+            "operator": "NotIn",
+            "values": ["kube-system"],
+        }
         selector = policy["spec"]["matchConstraints"]["namespaceSelector"]
         assert selector == {"matchExpressions": [all_but_the_clusters_own]}
 
@@ -91,7 +106,10 @@ def test_operator_runs_once_without_rights_and_is_probed_on_the_health_port():
     assert operator["securityContext"]["readOnlyRootFilesystem"] is True
     assert operator["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "health"}
     assert operator["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "health"}
-    assert {port["name"]: port["containerPort"] for port in operator["ports"]} == {"metrics": 8080, "health": 8081}
+    assert {port["name"]: port["containerPort"] for port in operator["ports"]} == {
+        "metrics": 8080,
+        "health": 8081,
+    }
 
 
 def test_policy_allows_the_agent_that_the_operator_is_told_to_use():
@@ -158,7 +176,14 @@ def test_generated_files_are_up_to_date():
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("changed", ["crds/postgresservers.yaml", "charts/dbrestore/files/crds/databaserestores.yaml", "docs/api-reference.md"])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        "crds/postgresservers.yaml",
+        "charts/dbrestore/files/crds/databaserestores.yaml",
+        "docs/api-reference.md",
+    ],
+)
 def test_drift_is_found_and_repaired(changed, tmp_path):
     for path in ("crds", "charts/dbrestore/files"):
         shutil.copytree(ROOT / path, tmp_path / path)

@@ -1,6 +1,7 @@
 """kubectl and helm against the cluster of hack/cluster: objects in, objects out.
 
-Never uses the caller's own kubeconfig, so that no test reaches a cluster that people use. Without the cluster every call fails.
+Never uses the caller's own kubeconfig, so that no test reaches a cluster that people use. Without the test
+cluster every call fails.
 """
 
 import contextlib
@@ -27,7 +28,9 @@ class CommandError(Exception):
 @functools.lru_cache
 def environment():
     """The environment in which kubectl, helm and KUBECONFIG are those of the test cluster."""
-    script = 'set -e; settings=$(hack/cluster env); eval "$settings"; KUBECONFIG=$(hack/cluster kubeconfig) env -0'
+    script = (
+        'set -e; settings=$(hack/cluster env); eval "$settings"; KUBECONFIG=$(hack/cluster kubeconfig) env -0'
+    )
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     if done.returncode != 0:
         raise RuntimeError(f"the test cluster is not there, run `hack/cluster up`: {done.stderr.strip()}")
@@ -37,7 +40,13 @@ def environment():
 def run(*command, stdin="", timeout_seconds=120):
     """Runs a program of the cluster and returns what it printed. Raises CommandError if it fails."""
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(), input=stdin, capture_output=True, text=True, timeout=timeout_seconds
+        command,
+        cwd=ROOT,
+        env=environment(),
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=timeout_seconds,
     )
     if done.returncode != 0:
         raise CommandError(command, done.returncode, done.stdout, done.stderr)
@@ -55,7 +64,9 @@ def kubectl(*arguments, namespace=None, user=None, objects=None, timeout_seconds
     if objects is not None:
         options.append("--filename=-")
         listed = objects if isinstance(objects, list) else [objects]
-        stdin = json.dumps({"apiVersion": "v1", "kind": "List", "items": listed} if len(listed) != 1 else listed[0])
+        stdin = json.dumps(
+            {"apiVersion": "v1", "kind": "List", "items": listed} if len(listed) != 1 else listed[0]
+        )
     return run("kubectl", *arguments, *options, stdin=stdin, timeout_seconds=timeout_seconds)
 
 
@@ -70,7 +81,9 @@ def refusal(*arguments, **options):
         printed = kubectl(*arguments, **options)
     except CommandError as error:
         return error.stderr
-    raise AssertionError(f"kubectl {' '.join(arguments)} should have been refused, but said: {printed.strip()}")
+    raise AssertionError(
+        f"kubectl {' '.join(arguments)} should have been refused, but said: {printed.strip()}"
+    )
 
 
 def wait_for(what, check, timeout_seconds=60, interval_seconds=0.3):
@@ -92,7 +105,10 @@ def wait_for(what, check, timeout_seconds=60, interval_seconds=0.3):
 def temporary_namespace(prefix, labels=None):
     """A namespace of its own, deleted at the end. Its deletion goes on in the background."""
     name = f"{prefix}-{uuid.uuid4().hex[:8]}"
-    kubectl("create", objects={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}})
+    kubectl(
+        "create",
+        objects={"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels or {}}},
+    )
     try:
         yield name
     finally:
