@@ -39,8 +39,8 @@ public:
     virtual ~Stream() = default;
 
     // Waits for the next piece of the body. No piece: the server ended it in good order. Errors: unavailable
-    // where the connection broke, was silent for idle_timeout, was cancelled, or pieces came faster than they
-    // were read.
+    // where the connection broke, was silent for idle_timeout or was stopped; invalid where more than
+    // max_response_bytes wait to be read.
     virtual base::Result<std::optional<std::string>> read() = 0;
 };
 

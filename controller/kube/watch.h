@@ -19,13 +19,17 @@
 
 namespace dbrestore::kube {
 
-// Where a reflector is. From `watch` it goes back to `list` only when its position has expired.
+struct WatchFrame;
+
+// Where a reflector is. From `watch` it goes back to `list` only when its position has expired
+// or, after several attempts, proved useless.
 enum class WatchState { list, list_more, watch };
 
 struct WatchPosition {
     WatchState state = WatchState::list;
     std::string continue_token;    // list_more: the next page
     std::string resource_version;  // watch: the last seen
+    int fruitless_watches = 0;     // in a row, without an event in them
 };
 
 // What came of the one thing that was done in a state.
@@ -46,7 +50,8 @@ struct ListFailed {
 };
 using WatchOutcome = std::variant<PageListed, WatchEnded, WatchBroke, ListFailed>;
 
-enum class Pace { at_once, back_off, reset_and_back_off };
+// Whether to wait before the next thing, and whether the waits grow from the beginning again.
+enum class Pace { at_once, reset, back_off, reset_and_back_off };
 struct WatchStep {
     WatchPosition next;
     Pace pace = Pace::at_once;
@@ -90,6 +95,8 @@ private:
     WatchOutcome watch(std::stop_token stop);
     std::string list_target() const;
     std::string watch_target() const;
+    std::string selector() const;
+    void store_frame(const WatchFrame& frame);
     void pause(Pace pace, const WatchOutcome& outcome, std::stop_token stop);
     void report(const base::Error& error);
 

@@ -66,8 +66,9 @@ private:
     using TimePoint = std::chrono::steady_clock::time_point;
 
     void add_locked(const Key& key);
+    void delay_locked(const Key& key, std::chrono::milliseconds delay);
     void release_due();
-    std::optional<Key> take_locked(double& waited_seconds);
+    Key take(std::unique_lock<std::mutex>& lock);
 
     const WorkQueueOptions options_;
     mutable std::mutex mutex_;
