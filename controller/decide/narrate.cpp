@@ -26,11 +26,13 @@ void summarize(RestoreStatus& status, const World& world, const std::string& rea
     status.observed_generation = world.restore.meta.generation;
     const bool final = is_final(status.phase), succeeded = status.phase == Phase::succeeded;
     note(status, world, "Succeeded", !final ? Truth::unknown : succeeded ? Truth::yes : Truth::no, shown, message);
-    note(status, world, "Complete", succeeded ? Truth::yes : Truth::no, shown, message);
-    note(status, world, "Failed", final && !succeeded ? Truth::yes : Truth::no, shown, message);
-    note(status, world, "Reconciling", final ? Truth::no : Truth::yes, shown, message);
-    // kstatus (Flux, Helm, Argo CD) reads Stalled=True as failed.
-    note(status, world, "Stalled", final && !succeeded ? Truth::yes : Truth::no, shown, message);
+    // The others repeat it for their readers: kubectl wait (Complete, Failed), and kstatus in Flux, Helm and Argo CD, which
+    // takes Stalled=True for failed. The message stands only where it holds.
+    const auto repeat = [&](const char* type, bool holds) { note(status, world, type, holds ? Truth::yes : Truth::no, shown, holds ? message : ""); };
+    repeat("Complete", succeeded);
+    repeat("Failed", final && !succeeded);
+    repeat("Reconciling", !final);
+    repeat("Stalled", final && !succeeded);
     for (const char* type : {"Validated", "DatabaseStopped", "DataRestored", "DatabaseReady"}) {
         if (resources::find_condition(status.conditions, type) == nullptr) note(status, world, type, Truth::unknown, "NotYet", "this step was not reached yet");
     }
