@@ -1,4 +1,4 @@
-"""The admission policies on the real API server: who mounts fenced claims, what Jobs the operator may make."""
+"""The admission policies on the real API server: who mounts fenced claims, what Jobs the operator makes."""
 
 import copy
 

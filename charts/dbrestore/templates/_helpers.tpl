@@ -8,8 +8,8 @@
 {{- end -}}
 
 {{/*
-Name of a cluster-scoped object, so that releases of the same name in two namespaces do not meet: NAME[-PART].NAMESPACE.
-No namespace has a dot in its name.
+Name of a cluster-scoped object, NAME[-PART].NAMESPACE, so that releases of the same name in two namespaces do not
+meet. No namespace has a dot in its name.
 */}}
 {{- define "dbrestore.clusterName" -}}
 {{- $name := include "dbrestore.fullname" .root -}}
@@ -44,8 +44,9 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end -}}
 
 {{/*
-Limits a policy to the watched namespaces. It stands in the policy, not in its binding, as a policy whose paramKind is gone
-refuses all that it matches before it looks at any binding. So kube-system is left out even of a cluster-wide release.
+Limits a policy to the watched namespaces. It stands in the policy, not in its binding, as a policy whose
+paramKind is gone refuses all that it matches before it looks at any binding. So kube-system is left out even of a
+cluster-wide release.
 */}}
 {{- define "dbrestore.namespaceSelector" -}}
 namespaceSelector:
