@@ -1,0 +1,175 @@
+#include "agent/archive.h"
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+#include <set>
+
+#include "agent/text.h"
+#include "base/files.h"
+#include "base/process.h"
+
+namespace dbrestore::agent {
+
+namespace {
+
+constexpr size_t max_line_bytes = 65536;
+constexpr size_t max_entries = 5'000'000;
+
+// Longest first, so that TABLE DATA is not taken for TABLE. Others count as their first word.
+constexpr std::array descriptions{
+    "TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY", "TEXT SEARCH TEMPLATE", "TEXT SEARCH PARSER", "MATERIALIZED VIEW DATA",
+    "FOREIGN DATA WRAPPER", "PROCEDURAL LANGUAGE", "MATERIALIZED VIEW", "OPERATOR FAMILY", "OPERATOR CLASS", "SECURITY LABEL",
+    "ACCESS METHOD", "EVENT TRIGGER", "FOREIGN TABLE", "TABLE ATTACH", "SUBSCRIPTION", "TABLE DATA", "SHELL TYPE"};
+
+constexpr std::array superuser_descriptions{"EVENT TRIGGER",  "PROCEDURAL LANGUAGE", "FOREIGN DATA WRAPPER", "OPERATOR CLASS",    "OPERATOR FAMILY",
+                                            "ACCESS METHOD", "TEXT SEARCH TEMPLATE", "TEXT SEARCH PARSER",  "SHELL TYPE"};
+
+// "3149; 3456 18528 COLLATION shop byte_order shop_owner"
+std::optional<TocEntry> entry_from_line(std::string_view line) {
+    const size_t semicolon = line.find(';');
+    if (semicolon == 0 || semicolon == std::string_view::npos) return std::nullopt;
+    size_t at = semicolon + 2;
+    for (int i = 0; i < 2; ++i) at = std::min(line.find(' ', at), line.size() - 1) + 1;
+    const std::string_view text = line.substr(std::min(at, line.size()));
+    TocEntry entry{std::string(line), std::string(text.substr(0, text.find(' '))), {}};
+    for (const std::string_view known : descriptions) {
+        if (text.starts_with(known) && text.substr(known.size()).starts_with(" ")) {
+            entry.description = known;
+            break;
+        }
+    }
+    entry.rest = text.substr(std::min(text.size(), entry.description.size() + 1));
+    return entry;
+}
+
+std::optional<ArchiveFailure> judge(const base::Result<base::ProcessEnd>& end, const std::string& errors) {
+    if (!end) return ArchiveFailure{"AgentFailed", to_text(end.error())};
+    if (end->ok()) return std::nullopt;
+    const std::string said = one_line(errors.empty() ? base::to_text(*end) : errors, 400);
+    if (errors.find("unsupported version (") != std::string::npos) {
+        return ArchiveFailure{"DumpTooNew", "the dump was written by a newer pg_dump than this server's pg_restore can read: " + said};
+    }
+    if (errors.find("end of file") != std::string::npos || errors.find("too short") != std::string::npos) {
+        return ArchiveFailure{"DumpTruncated", "the dump ends too early: " + said};
+    }
+    return ArchiveFailure{"DumpDamaged", "the dump is damaged: " + said};
+}
+
+struct Run {
+    std::string errors;
+    base::ProcessSpec spec;
+
+    Run(const DumpFile& dump, std::vector<std::string> arguments) {
+        arguments.push_back(dump.path_in_child());
+        spec.arguments = std::move(arguments);
+        spec.environment = {{"LC_ALL", "C"}};
+        spec.inherited_fds = {dump.fd()};
+        spec.on_stderr = [this](std::string_view text) { errors.append(text.substr(0, 2000 - std::min<size_t>(2000, errors.size()))); };
+    }
+    Run(const Run&) = delete;
+    Run& operator=(const Run&) = delete;
+};
+
+std::optional<ArchiveFailure> read_list(const DumpFile& dump, const std::string& pg_restore, Archive& archive) {
+    Run run(dump, {pg_restore, "--list"});
+    LineSplitter lines(max_line_bytes);
+    const auto take = [&](std::string_view line) {
+        constexpr std::string_view database = ";     dbname: ", version = ";     Dumped from database version: ";
+        if (line.starts_with(database)) archive.database = line.substr(database.size());
+        if (line.starts_with(version)) archive.server_version = line.substr(version.size());
+        if (auto entry = entry_from_line(line); entry && archive.entries.size() < max_entries) archive.entries.push_back(std::move(*entry));
+    };
+    run.spec.on_stdout = [&](std::string_view text) { lines.feed(text, take); };
+    const auto end = base::run_process(run.spec);
+    return judge(end, run.errors);
+}
+
+// "- NAME OWNER" of a SCHEMA entry: the longest schema known from the definitions that fits, since both may hold spaces.
+std::string schema_of(const TocEntry& entry, const std::vector<std::string>& schemas) {
+    std::string name;
+    for (const auto& schema : schemas) {
+        if (schema.size() > name.size() && entry.rest.starts_with("- " + schema + " ")) name = schema;
+    }
+    return name;
+}
+
+bool is_made_beforehand(const TocEntry& entry, const Archive& archive, const std::set<std::string>& made) {
+    if (entry.description == "EXTENSION") return true;
+    if (entry.description == "COMMENT") return entry.rest.starts_with("- EXTENSION ");
+    return entry.description == "SCHEMA" && made.contains(schema_of(entry, archive.definitions.schemas));
+}
+
+}  // namespace
+
+int64_t Archive::count(const std::string& description) const {
+    return std::count_if(entries.begin(), entries.end(), [&](const TocEntry& entry) { return entry.description == description; });
+}
+
+std::optional<ArchiveFailure> read_archive(const DumpFile& dump, const std::string& pg_restore, Archive& archive) {
+    if (auto failure = read_list(dump, pg_restore, archive)) return failure;
+    Run run(dump, {pg_restore, "--schema-only", "--file=-"});
+    LineSplitter lines(max_line_bytes);
+    run.spec.on_stdout = [&](std::string_view text) { lines.feed(text, [&](std::string_view line) { archive.definitions.add_line(line); }); };
+    const auto end = base::run_process(run.spec);
+    return judge(end, run.errors);
+}
+
+std::optional<ArchiveFailure> prove_readable(const DumpFile& dump, const std::string& pg_restore,
+                                             const std::function<void(int64_t)>& on_bytes, int64_t& output_bytes) {
+    Run run(dump, {pg_restore, "--file=-"});
+    output_bytes = 0;
+    run.spec.on_stdout = [&](std::string_view text) { output_bytes += static_cast<int64_t>(text.size()); };
+    run.spec.on_tick = [&](pid_t pid) {
+        on_bytes(std::min(bytes_read_by(pid), dump.size_bytes()));
+        return true;
+    };
+    const auto end = base::run_process(run.spec);
+    return judge(end, run.errors);
+}
+
+std::vector<std::string> entries_for_superusers(const Archive& archive) {
+    std::vector<std::string> found = archive.definitions.for_superusers;
+    for (const auto& entry : archive.entries) {
+        for (const char* description : superuser_descriptions) {
+            if (entry.description == description && found.size() < 100) found.push_back(entry.description + " " + one_line(entry.rest, 100));
+        }
+    }
+    return found;
+}
+
+std::vector<std::string> schemas_before_extensions(const Archive& archive) {
+    std::set<std::string> schemas;
+    for (const auto& extension : archive.definitions.extensions) {
+        const auto& made = archive.definitions.schemas;
+        if (std::find(made.begin(), made.end(), extension.schema) != made.end()) schemas.insert(extension.schema);
+    }
+    return {schemas.begin(), schemas.end()};
+}
+
+std::string list_for_restore(const Archive& archive) {
+    const auto names = schemas_before_extensions(archive);
+    const std::set<std::string> schemas(names.begin(), names.end());
+    std::string list;
+    for (const auto& entry : archive.entries) {
+        if (!is_made_beforehand(entry, archive, schemas)) list += entry.line + "\n";
+    }
+    return list;
+}
+
+int64_t bytes_read_by(pid_t pid) {
+    const std::string process = "/proc/" + std::to_string(pid);
+    int64_t bytes = 0;
+    if (const auto io = base::read_file(process + "/io", 4096)) {
+        if (const size_t at = io->find("rchar: "); at != std::string::npos) bytes = std::strtoll(io->c_str() + at + 7, nullptr, 10);
+    }
+    const auto children = base::read_file(process + "/task/" + std::to_string(pid) + "/children", 65536);
+    const char* text = children ? children->c_str() : "";
+    for (char* end = nullptr; const long child = std::strtol(text, &end, 10); text = end) {
+        if (end == text || child <= 0) break;
+        bytes += bytes_read_by(static_cast<pid_t>(child));
+    }
+    return bytes;
+}
+
+}  // namespace dbrestore::agent

@@ -1,0 +1,58 @@
+#pragma once
+// What a dump holds, as pg_restore reads it; nothing here touches a database. A dump is untrusted: its names are only
+// ever compared, counted, shown, or quoted.
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/definitions.h"
+#include "agent/dump_file.h"
+
+namespace dbrestore::agent {
+
+struct TocEntry {
+    std::string line;         // as `pg_restore -l` prints it and -L takes it
+    std::string description;  // TABLE, TABLE DATA, EXTENSION, …
+    std::string rest;         // schema, name and owner, which spaces cannot part safely
+};
+
+struct Archive {
+    std::string database, server_version;
+    std::vector<TocEntry> entries;
+    Definitions definitions;
+
+    int64_t count(const std::string& description) const;
+};
+
+// Why pg_restore refuses a dump.
+struct ArchiveFailure {
+    std::string reason;   // DumpTooNew, DumpTruncated, DumpDamaged; AgentFailed where pg_restore could not be run
+    std::string message;
+};
+
+// The table of contents and the definitions; the data is not looked at. Nothing on success.
+std::optional<ArchiveFailure> read_archive(const DumpFile& dump, const std::string& pg_restore, Archive& archive);
+
+// Reads the dump to its last byte; `on_bytes` hears every second how much of the file is done. `output_bytes`: the SQL and
+// data that came out.
+std::optional<ArchiveFailure> prove_readable(const DumpFile& dump, const std::string& pg_restore,
+                                             const std::function<void(int64_t)>& on_bytes, int64_t& output_bytes);
+
+// Entries that an ordinary role cannot restore, each with the reason, for people.
+std::vector<std::string> entries_for_superusers(const Archive& archive);
+
+// Of the schemas that the dump makes, those that hold an extension: they must be there before it.
+std::vector<std::string> schemas_before_extensions(const Archive& archive);
+
+// The lines for -L: all but extensions, their comments, and the schemas that had to be made before them.
+std::string list_for_restore(const Archive& archive);
+
+// How many bytes a process and its children have read; 0 where it cannot be told.
+int64_t bytes_read_by(pid_t pid);
+
+}  // namespace dbrestore::agent

@@ -1,0 +1,158 @@
+#include "agent/journal.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <nlohmann/json.hpp>
+#include <thread>
+
+#include "base/files.h"
+#include "resources/json_fields.h"
+
+namespace dbrestore::agent {
+
+namespace {
+
+using base::error;
+using base::ErrorKind;
+using resources::text_at;
+
+constexpr off_t ballast_bytes = 64 << 20;
+constexpr std::chrono::seconds lock_patience{60};
+constexpr std::array state_names{"Preparing", "Prepared", "Committing", "Committed", "RolledBack"};
+
+std::string text_of(Journal::State state) { return state_names.at(static_cast<size_t>(state)); }
+
+base::Error io_error(const std::string& what) { return error(ErrorKind::io, what + ": " + std::strerror(errno)); }
+
+std::string dump(const nlohmann::json& document) {
+    return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
+}
+
+}  // namespace
+
+WorkFolder::WorkFolder(std::string data_directory)
+    : data_directory_(std::move(data_directory)), path_(data_directory_ + "/" + work_folder_name) {}
+
+bool WorkFolder::exists() const {
+    struct stat status{};
+    return ::lstat(path_.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
+}
+
+base::Status WorkFolder::lock() {
+    if (::mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) return io_error("cannot make " + path_);
+    if (!exists()) return error(ErrorKind::invalid, path_ + " must be a folder");
+    const std::string file = path_ + "/lock";
+    base::UniqueFd fd{::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+    if (!fd) return io_error("cannot open " + file);
+    const auto deadline = std::chrono::steady_clock::now() + lock_patience;
+    while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) return io_error("cannot lock " + file);
+        if (std::chrono::steady_clock::now() > deadline) return error(ErrorKind::conflict, "another agent, or its private server, holds " + file);
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    lock_ = std::move(fd);
+    return base::success();
+}
+
+base::Result<std::optional<Journal>> WorkFolder::load() const {
+    const auto text = base::read_file(path_ + "/journal.json");
+    if (!text && text.error().kind == ErrorKind::not_found) return std::optional<Journal>();
+    if (!text) return text.error();
+    const auto document = nlohmann::json::parse(*text, nullptr, false);
+    Journal j;
+    bool known = false;
+    for (size_t i = 0; i < state_names.size(); ++i) {
+        if (text_at(document, "state") != state_names.at(i)) continue;
+        j.state = static_cast<Journal::State>(i);
+        known = true;
+    }
+    if (!known) return error(ErrorKind::invalid, path_ + "/journal.json cannot be understood");
+    j.restore_uid = text_at(document, "restoreUID");
+    j.restore_name = text_at(document, "restoreName");
+    j.pod_uid = text_at(document, "podUID");
+    j.attempt = resources::integer_at(document, "attempt", 1);
+    j.database = text_at(document, "database");
+    j.new_database = text_at(document, "newDatabase");
+    j.old_database = text_at(document, "oldDatabase");
+    j.role = text_at(document, "role");
+    j.tables = resources::integer_at(document, "tables");
+    j.old_bytes = resources::integer_at(document, "oldBytes");
+    j.was_unclean = resources::flag_at(document, "wasUnclean");
+    return std::optional<Journal>(j);
+}
+
+base::Status WorkFolder::save(const Journal& j) const {
+    const nlohmann::json document{{"state", text_of(j.state)},       {"restoreUID", j.restore_uid},   {"restoreName", j.restore_name},
+                                  {"podUID", j.pod_uid},             {"attempt", j.attempt},          {"database", j.database},
+                                  {"newDatabase", j.new_database},   {"oldDatabase", j.old_database}, {"role", j.role},
+                                  {"tables", j.tables},              {"oldBytes", j.old_bytes},        {"wasUnclean", j.was_unclean}};
+    return base::write_file_durably(path_ + "/journal.json", dump(document));
+}
+
+base::Status WorkFolder::still_ours(const Journal& journal) const {
+    const auto saved = load();
+    if (!saved) return saved.error();
+    const auto& other = *saved;
+    if (other && other->restore_uid == journal.restore_uid && other->attempt == journal.attempt && other->pod_uid == journal.pod_uid) {
+        return base::success();
+    }
+    return error(ErrorKind::conflict, "another agent has taken over " + path_);
+}
+
+base::Result<std::vector<LedgerEntry>> WorkFolder::ledger() const {
+    const auto text = base::read_file(path_ + "/ledger.json");
+    if (!text && text.error().kind == ErrorKind::not_found) return std::vector<LedgerEntry>{};
+    if (!text) return text.error();
+    const auto document = nlohmann::json::parse(*text, nullptr, false);
+    if (!document.is_array()) return error(ErrorKind::invalid, path_ + "/ledger.json cannot be understood");
+    std::vector<LedgerEntry> entries;
+    for (const auto& entry : document) {
+        entries.push_back({text_at(entry, "restoreName"), text_at(entry, "restoreUID"), text_at(entry, "time")});
+    }
+    return entries;
+}
+
+base::Status WorkFolder::add_to_ledger(const LedgerEntry& entry) const {
+    auto entries = ledger();
+    if (!entries) return entries.error();
+    for (const auto& known : *entries) {
+        if (known.restore_uid == entry.restore_uid) return base::success();
+    }
+    entries->push_back(entry);
+    return save_ledger(*entries);
+}
+
+base::Status WorkFolder::remove_from_ledger(const std::string& restore_uid) const {
+    auto entries = ledger();
+    if (!entries) return entries.error();
+    if (std::erase_if(*entries, [&](const LedgerEntry& entry) { return entry.restore_uid == restore_uid; }) == 0) return base::success();
+    return save_ledger(*entries);
+}
+
+base::Status WorkFolder::save_ledger(const std::vector<LedgerEntry>& entries) const {
+    nlohmann::json document = nlohmann::json::array();
+    for (const auto& entry : entries) {
+        document.push_back({{"restoreName", entry.restore_name}, {"restoreUID", entry.restore_uid}, {"time", entry.time}});
+    }
+    return base::write_file_durably(path_ + "/ledger.json", dump(document));
+}
+
+base::Status WorkFolder::write_ballast() const {
+    const std::string file = path_ + "/ballast";
+    const base::UniqueFd fd{::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+    if (!fd) return io_error("cannot create " + file);
+    if (const int code = ::posix_fallocate(fd.get(), 0, ballast_bytes); code != 0) {
+        return error(ErrorKind::io, "cannot reserve 64 MiB in " + file + ": " + std::strerror(code));
+    }
+    return base::success();
+}
+
+void WorkFolder::free_ballast() const { ::unlink((path_ + "/ballast").c_str()); }
+
+}  // namespace dbrestore::agent

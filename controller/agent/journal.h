@@ -1,0 +1,78 @@
+#pragma once
+// What the agent remembers on the volume, in <data directory>/.dbrestore, outside the tree that it works on:
+//   lock          held by flock while a step runs, and by each process of a private server
+//   journal.json  which restore is at work and how far it came; the truth, whatever became of pods and their logs
+//   ledger.json   the restores that succeeded here: none of these names runs again
+//   tree/         the database's files while the stub stands in their place (see tree.h)
+//   ballast       space that is freed where the disk has filled
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/surroundings.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+
+namespace dbrestore::agent {
+
+inline constexpr const char* work_folder_name = ".dbrestore";
+
+struct Journal {
+    enum class State {
+        preparing,     // the new database is being made; the old one is untouched
+        prepared,      // the new database is whole
+        committing,    // the renames may have happened: the catalog tells
+        committed,     // they have
+        rolled_back,   // nothing of this restore is left
+    } state = State::preparing;
+    std::string restore_uid, restore_name, pod_uid;  // with attempt: the epoch. A step that is not of it must not act
+    int64_t attempt = 1;
+    std::string database, new_database, old_database, role;
+    int64_t tables = 0;             // that the dump holds
+    int64_t old_bytes = 0;          // size of the database that was renamed
+    bool was_unclean = false;       // the server had not been shut down cleanly
+
+    bool at_work() const { return state != State::rolled_back && state != State::committed; }
+};
+
+struct LedgerEntry {
+    std::string restore_name, restore_uid, time;
+};
+
+class WorkFolder {
+public:
+    explicit WorkFolder(std::string data_directory);
+
+    const std::string& data_directory() const { return data_directory_; }
+    const std::string& path() const { return path_; }
+    std::string tree() const { return path_ + "/tree"; }
+
+    bool exists() const;
+    // Makes the folder, and takes the lock, which a dying private server may hold for a little longer: waits a minute.
+    // Errors: conflict where another agent holds it; io.
+    base::Status lock();
+    int lock_fd() const { return lock_.get(); }
+
+    // Nothing where there is none. Errors: io; invalid.
+    base::Result<std::optional<Journal>> load() const;
+    base::Status save(const Journal& journal) const;
+    // Before whatever cannot be taken back: the journal still says what we wrote. Errors: conflict.
+    base::Status still_ours(const Journal& journal) const;
+
+    base::Result<std::vector<LedgerEntry>> ledger() const;
+    base::Status add_to_ledger(const LedgerEntry& entry) const;  // once per restore_uid
+    base::Status remove_from_ledger(const std::string& restore_uid) const;
+
+    // 64 MiB that really lie on the disk. Errors: io.
+    base::Status write_ballast() const;
+    void free_ballast() const;
+
+private:
+    base::Status save_ledger(const std::vector<LedgerEntry>& entries) const;
+
+    std::string data_directory_, path_;
+    base::UniqueFd lock_;
+};
+
+}  // namespace dbrestore::agent

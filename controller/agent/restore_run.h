@@ -1,0 +1,29 @@
+#pragma once
+// Runs pg_restore, and knows how far it is.
+
+#include <string>
+
+#include "agent/archive.h"
+#include "agent/journal.h"
+#include "agent/private_server.h"
+
+namespace dbrestore::agent {
+
+// Restores all but what was made beforehand into the new database, logged in as the temporary role. Nothing on success;
+// else RestoreFailed with the first errors, InsufficientSpace, or retryable where the server went away.
+std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateServer& server, const Journal& journal,
+                                          const Archive& archive, const DumpFile& dump, const std::string& data_path);
+
+// The first errors in what pg_restore printed, without the commands that caused them.
+class ErrorCollector {
+public:
+    void add_line(std::string_view line);
+    std::string text() const;
+    bool any() const { return !errors_.empty(); }
+
+private:
+    std::string entry_;
+    std::vector<std::string> errors_;
+};
+
+}  // namespace dbrestore::agent

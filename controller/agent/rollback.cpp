@@ -1,0 +1,86 @@
+#include "agent/rollback.h"
+
+#include "agent/new_database.h"
+#include "agent/steps.h"
+#include "agent/text.h"
+
+namespace dbrestore::agent {
+
+namespace {
+
+base::Result<bool> database_exists(Session& session, const std::string& name) {
+    const auto found = session.value("SELECT 1 FROM pg_database WHERE datname = $1", {name});
+    if (!found) return found.error();
+    return !found->empty();
+}
+
+// Whether the renames of the commit have happened, the catalog tells.
+base::Status rename_back(Session& session, const Journal& journal) {
+    const auto committed = database_exists(session, journal.old_database);
+    if (!committed) return committed.error();
+    if (!*committed) return base::success();
+    const auto restored = database_exists(session, journal.database);
+    if (!restored) return restored.error();
+    std::string sql = "BEGIN;";
+    if (*restored) sql += "ALTER DATABASE " + quote_identifier(journal.database) + " RENAME TO " + quote_identifier(journal.new_database) + ";";
+    sql += "ALTER DATABASE " + quote_identifier(journal.old_database) + " RENAME TO " + quote_identifier(journal.database) + ";";
+    sql += "ALTER DATABASE " + quote_identifier(journal.database) + " ALLOW_CONNECTIONS true;COMMIT";
+    return session.run(sql);
+}
+
+base::Status clean_catalog(const Context& context, const Work& work) {
+    auto server = PrivateServer::start(context, work.folder, work.tree.path());
+    if (!server) return server.error();
+    {
+        auto session = (*server)->connect("template1");
+        if (!session) return session.error();
+        if (auto renamed = rename_back(*session, *work.journal); !renamed) return renamed;
+        if (auto dropped = drop_leftovers(*session, *work.journal); !dropped) return dropped;
+        if (auto written = session->run("CHECKPOINT"); !written) return written;
+    }
+    return (*server)->stop();
+}
+
+// Only where the live server may have run on the restored database is there anything to take back in shown files.
+bool catalog_may_hold_ours(const Work& work) { return work.tree.is_hidden() || work.journal->state == Journal::State::committed; }
+
+}  // namespace
+
+AgentResult undo(const Context& context, Work& work) {
+    work.folder.free_ballast();
+    base::Status cleaned = base::success();
+    if (catalog_may_hold_ours(work)) {
+        bool was_unclean = false;
+        if (auto refused = put_behind_stub(context, work, was_unclean); refused && refused->reason != "ControlFileUnreadable") return *refused;
+        if (work.tree.is_hidden()) cleaned = clean_catalog(context, work);
+    }
+    if (auto removed = work.folder.remove_from_ledger(work.journal->restore_uid); !removed) return from_error("LedgerNotWritten", removed.error());
+    if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
+    const bool was_renamed = work.journal->state == Journal::State::committing || work.journal->state == Journal::State::committed;
+    if (!cleaned && was_renamed) {
+        return retryable("RollbackIncomplete", "the files are in their place, but the databases could not be renamed back: " + to_text(cleaned.error()));
+    }
+    work.journal->state = Journal::State::rolled_back;
+    if (auto saved = work.folder.save(*work.journal); !saved) return from_error("JournalNotWritten", saved.error());
+    if (!cleaned) {
+        return done("the files are in their place; the unfinished database \"" + work.journal->new_database + "\" may be left: " + to_text(cleaned.error()));
+    }
+    return done();
+}
+
+AgentResult rollback(const Context& context) {
+    Work work(context.request.data_directory);
+    if (!work.folder.exists()) return done("nothing was done on the volume");
+    if (auto failure = take_hold(context, work); failure && failure->reason != "JournalDamaged") return *failure;
+    if (!work.journal) {
+        work.folder.free_ballast();
+        if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
+        return done("no journal is there; the files are in their place");
+    }
+    if (!work.is_of(context.request.restore_uid)) return done("nothing of this restore is on the volume");
+    if (work.journal->state == Journal::State::rolled_back && !work.tree.is_hidden()) return done();
+    if (auto failure = claim(context, work)) return *failure;
+    return undo(context, work);
+}
+
+}  // namespace dbrestore::agent

@@ -1,0 +1,102 @@
+#include "agent/tree.h"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <memory>
+#include <vector>
+
+#include "agent/journal.h"
+#include "base/files.h"
+
+namespace dbrestore::agent {
+
+namespace {
+
+using base::error;
+using base::ErrorKind;
+
+constexpr const char* stub_text =
+    "dbrestore: this database is being restored; its files are in .dbrestore/tree and come back by themselves\n";
+
+base::Error io_error(const std::string& what) { return error(ErrorKind::io, what + ": " + std::strerror(errno)); }
+
+// What never moves: our own folder, the file whose exchange decides, and what belongs to the file system.
+bool stays(const std::string& name) {
+    return name == "." || name == ".." || name == work_folder_name || name == "PG_VERSION" || name == "PG_VERSION.new" || name == "lost+found";
+}
+
+base::Result<std::vector<std::string>> entries_to_move(const std::string& folder) {
+    const std::unique_ptr<DIR, int (*)(DIR*)> directory{::opendir(folder.c_str()), ::closedir};
+    if (!directory) return io_error("cannot list " + folder);
+    std::vector<std::string> names;
+    errno = 0;
+    while (const dirent* entry = ::readdir(directory.get())) {
+        if (!stays(entry->d_name)) names.emplace_back(entry->d_name);
+    }
+    if (errno != 0) return io_error("cannot list " + folder);
+    return names;
+}
+
+}  // namespace
+
+bool Tree::is_hidden() const {
+    const auto text = base::read_file(data_directory_ + "/PG_VERSION", 4096);
+    return text && text->starts_with("dbrestore:");
+}
+
+base::Status Tree::hide() const {
+    if (!is_hidden()) {
+        struct stat status{};
+        if (::stat(data_directory_.c_str(), &status) != 0) return io_error("cannot stat " + data_directory_);
+        const auto version = base::read_file(data_directory_ + "/PG_VERSION", 1000);
+        if (!version) return version.error();
+        if (::mkdir(tree_.c_str(), 0700) != 0 && errno != EEXIST) return io_error("cannot make " + tree_);
+        const auto leftover = entries_to_move(tree_);
+        if (!leftover) return leftover.error();
+        if (!leftover->empty()) return error(ErrorKind::conflict, "both " + data_directory_ + " and " + tree_ + " hold a database");
+        // PostgreSQL takes 0700 and 0750 only.
+        if (::chmod(tree_.c_str(), status.st_mode & 0750) != 0) return io_error("cannot change the mode of " + tree_);
+        if (auto written = base::write_file_durably(tree_ + "/PG_VERSION", *version); !written) return written;
+        // From here on no server starts in the data directory. A crash before leaves a copy in the tree, nothing else.
+        if (auto written = base::write_file_durably(data_directory_ + "/PG_VERSION", stub_text); !written) return written;
+    }
+    return move_all(data_directory_, tree_);
+}
+
+base::Status Tree::show() const {
+    if (!is_hidden()) {
+        // All of these are there only after a crash.
+        ::unlink((data_directory_ + "/PG_VERSION.new").c_str());
+        ::unlink((tree_ + "/PG_VERSION").c_str());
+        ::rmdir(tree_.c_str());
+        return base::success();
+    }
+    if (auto moved = move_all(tree_, data_directory_); !moved) return moved;
+    // Last of all: a crash before leaves the stub, and the rest is moved when the step runs again.
+    if (::rename((tree_ + "/PG_VERSION").c_str(), (data_directory_ + "/PG_VERSION").c_str()) != 0) {
+        return io_error("cannot put back " + data_directory_ + "/PG_VERSION");
+    }
+    if (auto synced = base::sync_directory(data_directory_); !synced) return synced;
+    ::rmdir(tree_.c_str());
+    return base::success();
+}
+
+base::Status Tree::move_all(const std::string& from, const std::string& to) const {
+    const auto names = entries_to_move(from);
+    if (!names) return names.error();
+    for (const auto& name : *names) {
+        if (::renameat2(AT_FDCWD, (from + "/" + name).c_str(), AT_FDCWD, (to + "/" + name).c_str(), RENAME_NOREPLACE) == 0) continue;
+        if (errno == EINVAL && ::rename((from + "/" + name).c_str(), (to + "/" + name).c_str()) == 0) continue;
+        return io_error("cannot move " + from + "/" + name + " to " + to);
+    }
+    if (auto synced = base::sync_directory(to); !synced) return synced;
+    return base::sync_directory(from);
+}
+
+}  // namespace dbrestore::agent
