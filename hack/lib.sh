@@ -73,9 +73,10 @@ step_live() {
     finish_step "$text" "$started" "$status"
 }
 
-# hash_of PATH...: one hash over names and contents of the files and directories; changes when an input changes.
+# hash_of PATH...: one hash over names and contents of the files and directories; changes when an input changes, and is the
+# same in every checkout.
 hash_of() {
-    find "$@" -type f -print0 | sort -z | xargs -0 sha256sum | sha256sum | cut -d' ' -f1
+    find "$@" -type f -print0 | sort -z | xargs -0 sha256sum | sed "s|  $root/|  |" | sha256sum | cut -d' ' -f1
 }
 
 # require_root: most scripts install packages, mount or start containers.
@@ -85,5 +86,17 @@ require_root() {
 
 # buildah with a storage of the project's own, in the one mode that needs neither overlay mounts nor user namespaces.
 project_buildah() {
+    # Otherwise it makes a lock file under /etc/cni.
+    export CONTAINERS_CONF=$cache/containers.conf
+    printf '[network]\nnetwork_config_dir = "%s"\n' "$cache/network" >"$CONTAINERS_CONF"
     BUILDAH_ISOLATION=chroot buildah --root "$cache/storage" --runroot "$cache/storage-run" --storage-driver vfs "$@"
+}
+
+# debian_archive CODENAME: the archive that this machine's apt uses for it (bookworm, bookworm-security, …).
+debian_archive() {
+    local archive
+    # shellcheck disable=SC2016 # $(…) is apt's own notation
+    archive=$(apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' "Codename: $1" | head -n 1)
+    [[ -n $archive ]] || die "apt knows no archive for $1" "apt-get update, and look at /etc/apt/sources.list"
+    echo "$archive"
 }

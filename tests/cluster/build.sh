@@ -24,6 +24,17 @@ kubernetes_link_flags() {
     done
 }
 
+# Helm takes the version it shows, and the Kubernetes version it assumes without a cluster, from the linker as well.
+helm_link_flags() {
+    local package version minor=${kubernetes_version#v1.}
+    version=$(sed -n 's|^\thelm.sh/helm/v3 \(v[0-9.]*\).*|\1|p' "$root/tests/cluster/kubernetes/go.mod")
+    printf -- '-X helm.sh/helm/v3/internal/version.version=%s -X helm.sh/helm/v3/internal/version.metadata=' "$version"
+    for package in pkg/chartutil pkg/lint/rules; do
+        printf -- ' -X helm.sh/helm/v3/%s.k8sVersionMajor=1 -X helm.sh/helm/v3/%s.k8sVersionMinor=%s' \
+            "$package" "$package" "${minor%%.*}"
+    done
+}
+
 build_kubernetes() {
     local program
     go_build kubernetes "$cache/bin/kubernetes" . "$(kubernetes_link_flags)"
@@ -60,7 +71,7 @@ build_everything() {
     build_if_changed "build Kubernetes $kubernetes_version (about 6 minutes when cold)" "$cache/bin/kubernetes" kubernetes \
         build_kubernetes
     build_if_changed "build Helm" "$cache/bin/helm" kubernetes \
-        go_build kubernetes "$cache/bin/helm" helm.sh/helm/v3/cmd/helm ""
+        go_build kubernetes "$cache/bin/helm" helm.sh/helm/v3/cmd/helm "$(helm_link_flags)"
     build_if_changed "build etcd" "$cache/bin/etcd" etcd go_build etcd "$cache/bin/etcd" go.etcd.io/etcd/server/v3 ""
     needed_program=buildah build_if_changed "build the pause image" "$cache/images/pause.tar" pause build_pause_image
 }
