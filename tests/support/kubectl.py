@@ -33,8 +33,11 @@ def environment():
     )
     done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     if done.returncode != 0:
-        raise RuntimeError(f"the test cluster is not there, run `hack/cluster up`: {done.stderr.strip()}")
-    return dict(line.split("=", 1) for line in done.stdout.split("\0") if "=" in line)
+        raise RuntimeError(f"hack/cluster cannot tell where the test cluster is: {done.stderr.strip()}")
+    settings = dict(line.split("=", 1) for line in done.stdout.split("\0") if "=" in line)
+    if not Path(settings["KUBECONFIG"]).exists():
+        raise RuntimeError("the test cluster is not there, run `hack/cluster up`")
+    return settings
 
 
 def run(*command, stdin="", timeout_seconds=120):
