@@ -68,10 +68,19 @@ std::string alter_owner(const ObjectKey& key, const std::string& owner) {
     return "ALTER " + (keyword == "FOREIGN SERVER" ? "SERVER" : keyword) + " " + identity + " OWNER TO " + quote_identifier(owner);
 }
 
-// A grant made by another than the owner is made again by that one, or revoking it would no longer work as before.
-std::string grant(const std::string& privilege, const std::string& target, const std::string& grantor, const std::string& grantee, bool grantable) {
-    const std::string statement = "GRANT " + privilege + " ON " + target + " TO " + role_or_public(grantee) + (grantable ? " WITH GRANT OPTION" : "");
-    return grantor.empty() ? statement : "SET ROLE " + quote_identifier(grantor) + ";" + statement + ";RESET ROLE";
+// A grant made by another than the owner is made again by that one, or revoking it would no longer work as before. Where
+// that role may not any more (it lost the schema), the owner grants instead.
+base::Status add_grant(Session& session, Batch& batch, const std::string& grantor, const std::string& statement) {
+    if (grantor.empty()) return batch.add(statement);
+    if (auto flushed = batch.flush(); !flushed) return flushed;
+    const auto granted = session.run("BEGIN;SET LOCAL ROLE " + quote_identifier(grantor) + ";" + statement + ";COMMIT");
+    if (granted) return granted;
+    if (auto aborted = session.run("ROLLBACK"); !aborted) return aborted;
+    return batch.add(statement);
+}
+
+std::string grant(const std::string& privilege, const std::string& target, const std::string& grantee, bool grantable) {
+    return "GRANT " + privilege + " ON " + target + " TO " + role_or_public(grantee) + (grantable ? " WITH GRANT OPTION" : "");
 }
 
 base::Status carry_owners(Batch& batch, const std::map<ObjectKey, Owned>& old, const std::map<ObjectKey, Owned>& restored) {
@@ -83,7 +92,7 @@ base::Status carry_owners(Batch& batch, const std::map<ObjectKey, Owned>& old, c
     return batch.flush();
 }
 
-base::Status carry_privileges(Session& old_session, Batch& batch, const std::map<ObjectKey, Owned>& old,
+base::Status carry_privileges(Session& old_session, Session& session, Batch& batch, const std::map<ObjectKey, Owned>& old,
                               const std::map<ObjectKey, Owned>& restored) {
     const auto grants = old_session.query(objects_to_carry() + select_grants);
     if (!grants) return grants.error();
@@ -98,7 +107,7 @@ base::Status carry_privileges(Session& old_session, Batch& batch, const std::map
         const ObjectKey key{row[0], row[1], row[2]};
         if (!restored.contains(key)) continue;
         const std::string privilege = row[0] == "COLUMN" ? row[5] + " (" + quote_identifier(row[2]) + ")" : row[5];
-        if (auto added = batch.add(grant(privilege, target_of(key), row[3], row[4], row[6] == "t")); !added) return added;
+        if (auto added = add_grant(session, batch, row[3], grant(privilege, target_of(key), row[4], row[6] == "t")); !added) return added;
     }
     return batch.flush();
 }
@@ -135,7 +144,6 @@ base::Status carry_database(Session& session, Batch& batch, const Journal& journ
                                         "ALTER " + target + " CONNECTION LIMIT " + old->front()[1],
                                         "COMMENT ON " + target + " IS " + quote_literal(old->front()[2])};
     for (const auto& row : *now) statements.push_back("REVOKE ALL ON " + target + " FROM " + role_or_public(row[1]) + " CASCADE");
-    for (const auto& row : *grants) statements.push_back(grant(row[2], target, row[0], row[1], row[3] == "t"));
     // Settings are copied as rows: a statement would have to quote each as its kind of setting wants, and would refuse
     // those of extensions that are not loaded.
     const auto oid_of = [](const std::string& name) { return "(SELECT oid FROM pg_database WHERE datname = " + quote_literal(name) + ")"; };
@@ -144,6 +152,9 @@ base::Status carry_database(Session& session, Batch& batch, const Journal& journ
                          ", setrole, setconfig FROM pg_db_role_setting WHERE setdatabase = " + oid_of(journal.database));
     for (const auto& statement : statements) {
         if (auto added = batch.add(statement); !added) return added;
+    }
+    for (const auto& row : *grants) {
+        if (auto added = add_grant(session, batch, row[0], grant(row[2], target, row[1], row[3] == "t")); !added) return added;
     }
     return batch.flush();
 }
@@ -181,7 +192,7 @@ base::Status hand_over(const PrivateServer& server, const Journal& journal) {
     if (!restored) return restored.error();
     Batch batch(*session);
     if (auto carried = carry_owners(batch, *old, *restored); !carried) return carried;
-    if (auto carried = carry_privileges(*old_session, batch, *old, *restored); !carried) return carried;
+    if (auto carried = carry_privileges(*old_session, *session, batch, *old, *restored); !carried) return carried;
     if (auto carried = carry_default_privileges(*old_session, batch, *restored); !carried) return carried;
     if (auto carried = carry_extension_comments(*old_session, *session, batch); !carried) return carried;
     if (auto carried = carry_database(*session, batch, journal); !carried) return carried;

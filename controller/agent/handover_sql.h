@@ -66,7 +66,7 @@ SELECT keyword, CASE keyword WHEN 'COLUMN' THEN objid::regclass::text ELSE i.ide
        CASE e.grantee WHEN 0 THEN '' ELSE pg_get_userbyid(e.grantee) END, e.privilege_type, e.is_grantable
 FROM chosen CROSS JOIN pg_identify_object(classid, objid, objsubid) i
 CROSS JOIN aclexplode(acl) WITH ORDINALITY AS e(grantor, grantee, privilege_type, is_grantable, ordinality)
-WHERE acl IS NOT NULL ORDER BY keyword = 'COLUMN', classid, objid, objsubid, e.grantor <> owner, e.ordinality
+WHERE acl IS NOT NULL ORDER BY keyword <> 'SCHEMA', keyword = 'COLUMN', classid, objid, objsubid, e.grantor <> owner, e.ordinality
 )sql";
 
 // (role, schema as an identifier or empty, kind of object, grantee, privilege, grantable); a row without privilege stands for a

@@ -12,6 +12,8 @@ namespace {
 using SteadyClock = std::chrono::steady_clock;
 constexpr std::chrono::seconds connect_timeout{5};
 constexpr size_t max_error_bytes = 600;
+// libpq warns of a file that is none, and takes an empty name for its default.
+constexpr const char* no_password_file = "/dev/null/none";
 
 struct ResultCloser {
     void operator()(PGresult* result) const { PQclear(result); }
@@ -73,7 +75,7 @@ base::Result<Session> Session::open(const ConnectTarget& target) {
     const std::string options = session_options("pg_catalog");
     const char* const keys[] = {"host", "port", "user", "password", "dbname", "application_name", "options", "passfile", "client_encoding", nullptr};
     const char* const values[] = {target.host.c_str(),     port.c_str(), target.user.c_str(), target.password.c_str(),
-                                  target.database.c_str(), "dbrestore",  options.c_str(),     "/dev/null",
+                                  target.database.c_str(), "dbrestore",  options.c_str(),     no_password_file,
                                   "UTF8",                  nullptr};
     Session session{PQconnectStartParams(keys, values, 0)};
     pg_conn* const connection = session.connection_.get();

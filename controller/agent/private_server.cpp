@@ -198,7 +198,7 @@ base::Result<Session> PrivateServer::connect_as_role(const std::string& role, co
 
 std::string PrivateServer::conninfo(const std::string& role, const std::string& database) const {
     return "host=" + quote_conninfo(place_) + " port=" + std::to_string(private_port) + " user=" + quote_conninfo(role) +
-           " dbname=" + quote_conninfo(database) + " application_name=dbrestore passfile=/dev/null";
+           " dbname=" + quote_conninfo(database) + " application_name=dbrestore passfile=/dev/null/none";
 }
 
 base::Status PrivateServer::stop() {
