@@ -115,4 +115,4 @@ def temporary_namespace(prefix, labels=None):
     try:
         yield name
     finally:
-        kubectl("delete", "namespace", name, "--wait=false")
+        kubectl("delete", "namespace", name, "--wait=false", "--ignore-not-found")

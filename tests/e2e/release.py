@@ -1,0 +1,152 @@
+"""The operator, installed by Helm into a namespace of its own, and what it says about itself."""
+
+import contextlib
+import json
+import os
+import time
+
+from processes import Held, find_process
+from support.kubectl import ROOT, CommandError, kubectl, kubectl_json, run, temporary_namespace, wait_for
+
+OPERATOR_IMAGE = "localhost/dbrestore-operator"
+AGENT_IMAGE = "localhost/dbrestore-agent"
+NAME = "dbrestore"
+SELECTOR = f"app.kubernetes.io/instance={NAME}"
+
+
+class Operator:
+    """The operator of one namespace."""
+
+    def __init__(self, namespace):
+        self.namespace = namespace
+
+    def pod(self):
+        """The pod that is there and not being deleted, or None."""
+        pods = kubectl_json("get", "pods", "-l", SELECTOR, namespace=self.namespace)["items"]
+        alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+        return alive[0] if alive else None
+
+    def wait_ready(self):
+        kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=60s", namespace=self.namespace)
+
+    def kill(self):
+        """Ends its pod without a warning, and waits for the next one."""
+        killed = self.pod()["metadata"]
+        kubectl("delete", "pod", killed["name"], "--force", "--grace-period=0", namespace=self.namespace)
+        wait_for(
+            "another pod of the operator",
+            lambda: (pod := self.pod()) is not None and pod["metadata"]["uid"] != killed["uid"],
+        )
+        self.wait_ready()
+
+    def process(self):
+        """Its process as the host sees it."""
+        wanted = f"--namespace={self.namespace}"
+        return find_process(lambda words, _: os.path.basename(words[0]) == "dbrestore-operator" and wanted in words)
+
+    def log(self, lines=-1):
+        return kubectl("logs", f"deployment/{NAME}", f"--tail={lines}", namespace=self.namespace)
+
+    def metrics(self):
+        path = f"/api/v1/namespaces/{self.namespace}/services/{NAME}-metrics:metrics/proxy/metrics"
+        return kubectl("get", "--raw", path)
+
+    def metric(self, name, **labels):
+        """The value of the one series of that name that carries these labels."""
+        found = []
+        for line in self.metrics().splitlines():
+            series, _, value = line.rpartition(" ")
+            if series.partition("{")[0] == name and all(f'{k}="{v}"' in series for k, v in labels.items()):
+                found.append(float(value))
+        assert len(found) == 1, f"{len(found)} series {name} with {labels}"
+        return found[0]
+
+
+def agent_log(pod, namespace, lines=-1):
+    """The agent's log without its frames' contents, which are for the operator."""
+    try:
+        return kubectl("logs", pod, "-c", "agent", f"--tail={lines}", namespace=namespace)
+    except CommandError as error:
+        return str(error)
+
+
+def story(namespace):
+    """What a person would look at first when a restore did not do what it should."""
+    parts = []
+    for restore in kubectl_json("get", "databaserestores", namespace=namespace)["items"]:
+        status = restore.get("status", {})
+        shown = {k: status[k] for k in ("phase", "step", "progress", "failure", "preflight") if k in status}
+        parts.append(f"DatabaseRestore {restore['metadata']['name']}: {json.dumps(shown)}")
+        for c in status.get("conditions", []):
+            parts.append(f"  {c['type']}={c['status']} {c['reason']}: {c.get('message', '')}")
+    parts.append(kubectl("get", "pods,statefulsets,postgresservers", "-o", "wide", namespace=namespace))
+    events = kubectl("get", "events", "--sort-by=.metadata.creationTimestamp", "--no-headers", namespace=namespace)
+    parts += ["Events:", *events.splitlines()[-25:]]
+    with contextlib.suppress(CommandError):
+        parts += ["Operator:", Operator(namespace).log(30)]
+    agents = kubectl_json("get", "pods", "-l", "dbrestore.dev/restore-uid", namespace=namespace)["items"]
+    for pod in sorted(agents, key=lambda pod: pod["metadata"]["creationTimestamp"])[-3:]:
+        name = pod["metadata"]["name"]
+        parts += [f"Agent {name}:", agent_log(name, namespace, 12)[-4000:]]
+    return "\n".join(parts)
+
+
+def told(namespace, what, check, timeout_seconds):
+    """wait_for, which tells the whole story when it fails."""
+    try:
+        return wait_for(what, check, timeout_seconds)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{story(namespace)}") from None
+
+
+def remove_finalizers(namespace):
+    """Nothing of a test may outlive it, whatever state a failure left it in."""
+    for kind in ("databaserestores", "postgresservers"):
+        for name in kubectl("get", kind, "-o", "name", namespace=namespace).split():
+            patch = '{"metadata":{"finalizers":null}}'
+            with contextlib.suppress(CommandError):
+                kubectl("patch", name, "--type=merge", f"--patch={patch}", namespace=namespace)
+
+
+def delete_volumes_of(namespace):
+    for name in kubectl("get", "persistentvolumes", "-o", "name").split():
+        name = name.partition("/")[2]
+        if name.startswith(namespace + "-"):
+            run("hack/cluster", "volume", "--delete", name)
+
+
+def tear_down(namespace):
+    """Uninstalls the operator and takes everything away. The namespace must be gone before its volumes are."""
+    with contextlib.suppress(CommandError):
+        run("helm", "uninstall", NAME, f"--namespace={namespace}", "--wait", "--timeout=30s")
+    kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")
+    deadline = time.monotonic() + 90
+    with contextlib.suppress(CommandError):
+        while time.monotonic() < deadline:
+            remove_finalizers(namespace)
+            kubectl("get", "namespace", namespace)
+            time.sleep(0.5)
+    delete_volumes_of(namespace)
+
+
+@contextlib.contextmanager
+def installed_operator(prefix, labels=None):
+    """A namespace with an operator that watches it and nothing else."""
+    with temporary_namespace(prefix, labels) as namespace:
+        try:
+            run(
+                "helm",
+                "install",
+                NAME,
+                str(ROOT / "charts" / "dbrestore"),
+                f"--namespace={namespace}",
+                "--set=crds.install=false,userRoles.create=false,image.pullPolicy=Never",
+                f"--set=image.repository={OPERATOR_IMAGE},image.tag=dev",
+                f"--set=agentImage.repository={AGENT_IMAGE},agentImage.tag=dev",
+                "--wait",
+                "--timeout=60s",
+            )
+            yield Operator(namespace)
+        finally:
+            Held.resume_all()
+            tear_down(namespace)

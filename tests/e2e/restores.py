@@ -1,0 +1,160 @@
+"""DatabaseRestores as a person makes and watches them."""
+
+import contextlib
+import itertools
+import threading
+import time
+from pathlib import Path
+
+import yaml
+
+from release import told
+from support.kubectl import ROOT, CommandError, kubectl, kubectl_json, wait_for
+
+SAMPLE = yaml.safe_load((ROOT / "crds" / "samples" / "databaserestore-dump.yaml").read_text())
+ENDED = {"Succeeded", "Failed", "Cancelled"}
+numbers = itertools.count(1)
+
+
+def manifest(name, path="shop.dump", server="shop", claim=None, **spec):
+    """The sample of this repository, changed."""
+    merged = SAMPLE["spec"] | {
+        "serverRef": {"name": server},
+        "dump": {"persistentVolumeClaim": {"claimName": claim or f"{server}-dumps", "path": path}},
+    }
+    merged |= spec
+    without_none = {key: value for key, value in merged.items() if value is not None}
+    return SAMPLE | {"metadata": {"name": name}, "spec": without_none}
+
+
+class Restore:
+    """One DatabaseRestore."""
+
+    def __init__(self, namespace, name):
+        self.namespace = namespace
+        self.name = name
+
+    def get(self):
+        return kubectl_json("get", "databaserestore", self.name, namespace=self.namespace)
+
+    @property
+    def uid(self):
+        return self.get()["metadata"]["uid"]
+
+    @property
+    def status(self):
+        return self.get().get("status", {})
+
+    @property
+    def phase(self):
+        return self.status.get("phase")
+
+    def condition(self, kind):
+        """(status, reason, message) of one condition."""
+        for c in self.status.get("conditions", []):
+            if c["type"] == kind:
+                return c["status"], c["reason"], c.get("message", "")
+        return None, None, ""
+
+    def message(self):
+        return self.condition("Succeeded")[2]
+
+    def events(self):
+        selector = f"regarding.name={self.name}"
+        return kubectl_json(
+            "get", "events.v1.events.k8s.io", f"--field-selector={selector}", namespace=self.namespace
+        )["items"]
+
+    def jobs(self):
+        selector = f"dbrestore.dev/restore-name={self.name}"
+        return kubectl_json("get", "jobs", "-l", selector, namespace=self.namespace)["items"]
+
+    def agent_pod(self, step):
+        """The pod of the newest attempt of a step."""
+        selector = f"dbrestore.dev/restore-name={self.name},dbrestore.dev/step={step}"
+        pods = kubectl_json("get", "pods", "-l", selector, namespace=self.namespace)["items"]
+        return max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])["metadata"]["name"]
+
+    def wait_until(self, what, check, timeout_seconds=60):
+        told(self.namespace, f"DatabaseRestore {self.name}: {what}", check, timeout_seconds)
+        return self
+
+    def wait_for_phase(self, *phases, timeout_seconds=60):
+        return self.wait_until(f"phase {' or '.join(phases)}", lambda: self.phase in phases, timeout_seconds)
+
+    def wait_for_reason(self, kind, reason, timeout_seconds=60):
+        return self.wait_until(f"{kind}/{reason}", lambda: self.condition(kind)[1] == reason, timeout_seconds)
+
+    def wait_until_ended(self, timeout_seconds=150):
+        """Until it has an outcome and holds nothing any more."""
+
+        def has_ended():
+            restore = self.get()
+            ended = restore.get("status", {}).get("phase") in ENDED
+            return ended and not restore["metadata"].get("finalizers")
+
+        return self.wait_until("the end", has_ended, timeout_seconds)
+
+    def must_have(self, outcome, reason=None):
+        found = self.phase, self.condition("Succeeded")[1]
+        wanted = outcome, reason or found[1]
+        self.wait_until(f"ended as {wanted}, not as {found}: {self.message()}", lambda: found == wanted, 0)
+        return self
+
+    def must_succeed(self, timeout_seconds=150):
+        return self.wait_until_ended(timeout_seconds).must_have("Succeeded")
+
+    def cancel(self):
+        kubectl(
+            "patch",
+            "databaserestore",
+            self.name,
+            "--type=merge",
+            '--patch={"spec":{"cancelRequested":true}}',
+            namespace=self.namespace,
+        )
+
+    def delete(self, wait=True):
+        kubectl("delete", "databaserestore", self.name, f"--wait={wait}".lower(), namespace=self.namespace)
+
+
+def begin(namespace, *, name=None, **options):
+    """Applies a DatabaseRestore and returns it. Options are those of `manifest`."""
+    name = name or f"restore-{next(numbers)}"
+    kubectl("apply", objects=manifest(name, **options), namespace=namespace)
+    return Restore(namespace, name)
+
+
+def of_shop(shop, path, **options):
+    return begin(shop.namespace, server=shop.name, path=path, **options)
+
+
+@contextlib.contextmanager
+def sampled(restore, interval_seconds=0.5):
+    """Looks at the restore's status again and again while the block runs; yields the list of what was seen."""
+    seen, done = [], threading.Event()
+
+    def look():
+        while not done.wait(interval_seconds):
+            with contextlib.suppress(CommandError):
+                seen.append(restore.status)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield seen
+    finally:
+        done.set()
+        thread.join()
+
+
+def wait_for_catching_up(check, what="the rest", timeout_seconds=30):
+    return wait_for(what, check, timeout_seconds)
+
+
+def damaged_copy(shop, path, damage):
+    """Writes a damaged copy of a dump beside it and returns its path. `damage` turns bytes into bytes."""
+    original = Path(shop.dumps_on_host / path).read_bytes()
+    copy = f"damaged-{next(numbers)}-{time.monotonic_ns()}.dump"
+    (shop.dumps_on_host / copy).write_bytes(damage(original))
+    return copy

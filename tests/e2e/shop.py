@@ -1,0 +1,194 @@
+"""A PostgreSQL server in the cluster: deployed, filled, dumped, changed, and told apart by its content."""
+
+import dataclasses
+import itertools
+import re
+import uuid
+from pathlib import Path
+
+import yaml
+
+from release import told
+from support.kubectl import ROOT, kubectl, kubectl_json, run, wait_for
+
+HERE = Path(__file__).parent
+SAMPLE = (ROOT / "tests" / "support" / "sample_database.sql").read_text()
+FINGERPRINT = ROOT / "tests" / "support" / "fingerprint.sql"
+SAMPLE_OF_A_SERVER = yaml.safe_load((ROOT / "crds" / "samples" / "postgresserver.yaml").read_text())
+
+# The content depends on the number alone, so that two changes never make the same data. Objects stay: a restore carries
+# owners and rights over from the objects it finds.
+CHANGE = """
+UPDATE shop.events SET payload = 'changed by test {number}' WHERE id % 3 = 0;
+DELETE FROM shop.order_lines WHERE order_id % 5 = {number} % 5;
+INSERT INTO audit.changes (what, rows) VALUES ('test', {number});
+SELECT lo_put(500001, 0, decode(md5('{number}'), 'hex'));
+CREATE TABLE shop.made_after_dump_{number} (id integer);
+"""
+numbers = itertools.count(1)
+
+
+@dataclasses.dataclass
+class Copies:
+    """What a dump holds, and what the database held when the restore began."""
+
+    path: str
+    of_the_dump: str
+    before: str
+
+
+def claim(name, volume):
+    return {
+        "apiVersion": "v1",
+        "kind": "PersistentVolumeClaim",
+        "metadata": {"name": name},
+        "spec": {
+            "storageClassName": "local",
+            "volumeName": volume,
+            "accessModes": ["ReadWriteOnce"],
+            "resources": {"requests": {"storage": "10Mi"}},
+        },
+    }
+
+
+def make_volume(name, size_mb):
+    """Makes a file system of that size with a PersistentVolume on it, and returns its directory on the host."""
+    run("hack/cluster", "volume", name, str(size_mb))
+    return Path(kubectl_json("get", "persistentvolume", name)["spec"]["local"]["path"])
+
+
+class Shop:
+    """A StatefulSet of the official image's shape, with a claim for its data and one for its dumps."""
+
+    def __init__(self, namespace, name="shop", data_mb=2000, dumps_mb=500, adapt=None):
+        """`adapt` gets the manifests by kind, to make another shape of them."""
+        self.namespace = namespace
+        self.name = name
+        self.password = f"secret-{uuid.uuid4().hex}"
+        self.data_directory_mb = data_mb
+        self.data_on_host = make_volume(f"{namespace}-{name}-data", data_mb)
+        self.dumps_on_host = make_volume(f"{namespace}-{name}-dumps", dumps_mb)
+        text = (HERE / "manifests" / "shop.yaml").read_text()
+        self.objects = {o["kind"]: o for o in yaml.safe_load_all(re.sub(r"\bshop\b", name, text))}
+        self.objects["Secret"]["stringData"]["password"] = self.password
+        self.objects["PersistentVolumeClaim"] = claim(f"{name}-dumps", f"{namespace}-{name}-dumps")
+        if adapt:
+            adapt(self.objects)
+
+    @property
+    def container(self):
+        return self.objects["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]
+
+    def deploy(self):
+        data = claim(f"data-{self.name}-0", f"{self.namespace}-{self.name}-data")
+        kubectl("apply", objects=[data, *self.objects.values()], namespace=self.namespace)
+        self.wait_ready()
+        return self
+
+    def register(self):
+        """Says that there is this PostgresServer."""
+        server = SAMPLE_OF_A_SERVER | {"metadata": {"name": self.name}}
+        server["spec"] = {"workloadRef": {"kind": "StatefulSet", "name": self.name}}
+        kubectl("apply", objects=server, namespace=self.namespace)
+        return self
+
+    def fill(self, orders=200):
+        self.sql(SAMPLE, f"--set=scale={orders}")
+        return self
+
+    def delete(self):
+        kubectl("delete", "postgresserver", self.name, "--ignore-not-found", namespace=self.namespace)
+        kubectl("delete", objects=list(self.objects.values()), namespace=self.namespace)
+
+    # What Kubernetes says of it
+
+    def get(self, kind, name=None):
+        return kubectl_json("get", kind, name or self.name, namespace=self.namespace)
+
+    def pod(self):
+        return self.get("pod", f"{self.name}-0")
+
+    def life(self):
+        """Changes when the database was stopped, restarted or replaced."""
+        pod = self.pod()
+        state = pod["status"]["containerStatuses"][0]
+        return pod["metadata"]["uid"], state["containerID"], self.value("SELECT pg_postmaster_start_time()")
+
+    def address(self):
+        return self.pod()["status"]["podIP"]
+
+    def scale(self, replicas):
+        kubectl("scale", f"statefulset/{self.name}", f"--replicas={replicas}", namespace=self.namespace)
+
+    def replicas(self):
+        return self.get("statefulset")["spec"]["replicas"]
+
+    def wait_ready(self, timeout_seconds=90):
+        told(
+            self.namespace,
+            f"database {self.name} ready",
+            lambda: self.get("statefulset")["status"].get("readyReplicas") == 1 and self.value("SELECT 1") == "1",
+            timeout_seconds,
+        )
+
+    def wait_stopped(self):
+        wait_for(
+            f"database {self.name} stopped",
+            lambda: not kubectl_json("get", "pods", "-l", f"app={self.name}", namespace=self.namespace)["items"],
+        )
+
+    def server_status(self):
+        return self.get("postgresserver").get("status", {})
+
+    # What the database says
+
+    def execute(self, *command, stdin="", timeout_seconds=300):
+        """Runs a command in the database's container."""
+        words = ["exec", "-i", f"{self.name}-0", "-c", "postgres", f"--namespace={self.namespace}", "--", *command]
+        return run("kubectl", *words, stdin=stdin, timeout_seconds=timeout_seconds)
+
+    def user(self):
+        return self.objects["Secret"]["stringData"].get("username", "postgres")
+
+    def sql(self, text, *options, database=None, timeout_seconds=300):
+        """Runs SQL by psql inside the pod and returns what it printed, unaligned."""
+        command = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *options]
+        command += ["-U", self.user(), "-d", database or self.name, "-f", "-"]
+        return self.execute(*command, stdin=text, timeout_seconds=timeout_seconds)
+
+    def value(self, query, **options):
+        return self.sql(query, **options).strip()
+
+    def databases(self):
+        return set(self.value("SELECT datname FROM pg_database WHERE NOT datistemplate").splitlines())
+
+    def roles(self):
+        return set(self.value("SELECT rolname FROM pg_roles WHERE rolname !~ '^pg_'").splitlines())
+
+    def fingerprint(self, database=None):
+        """Equal for equal content: data, definitions, owners, rights, settings."""
+        return self.sql(FINGERPRINT.read_text(), database=database)
+
+    def dump(self, path):
+        """Dumps the database into the claim for dumps."""
+        self.execute("pg_dump", "-Fc", "-U", self.user(), "-d", self.name, "-f", f"/dumps/{path}")
+
+    def change(self):
+        """Changes the database so that no other content is like it."""
+        self.sql(CHANGE.format(number=next(numbers)))
+
+    def dump_and_change(self, path=None):
+        path = path or f"{uuid.uuid4().hex[:8]}.dump"
+        of_the_dump = self.fingerprint()
+        self.dump(path)
+        self.change()
+        return Copies(path, of_the_dump, self.fingerprint())
+
+    def is_made_whole(self):
+        """No restore's traces: databases, roles, fence, lock, and files that take space."""
+        lock = {"activeRestore", "fence", "originalReplicas"} & set(self.server_status())
+        assert not lock, f"the PostgresServer still has {lock}"
+        assert not [name for name in self.databases() if name.startswith("dbrestore_new")]
+        assert not [name for name in self.roles() if name.startswith("dbrestore")]
+        work_files = [file for file in self.data_on_host.rglob(".dbrestore/**/*") if file.is_file()]
+        assert sum(file.stat().st_size for file in work_files) < 1_000_000, work_files
