@@ -179,10 +179,8 @@ private:
             inferred_.user.secret_key = overrides_.username_key.empty() ? "username" : overrides_.username_key;
             inferred_.password.secret_key = overrides_.password_key.empty() ? "password" : overrides_.password_key;
             if (!overrides_.database_key.empty()) inferred_.database.secret_key = overrides_.database_key;
-            else if (!read_variable("POSTGRES_DB", inferred_.database)) return false;
         } else {
-            if (!read_variable("POSTGRES_USER", inferred_.user) || !read_variable("POSTGRES_PASSWORD", inferred_.password) ||
-                !read_variable("POSTGRES_DB", inferred_.database)) {
+            if (!read_variable("POSTGRES_USER", inferred_.user) || !read_variable("POSTGRES_PASSWORD", inferred_.password)) {
                 return false;
             }
             if (inferred_.user == Credential{}) inferred_.user.value = "postgres";
@@ -191,6 +189,7 @@ private:
             }
         }
         if (!overrides_.database.empty()) inferred_.database = {overrides_.database, {}};
+        else if (inferred_.database == Credential{} && !read_variable("POSTGRES_DB", inferred_.database)) return false;
         // The official image names the database after its user where nothing else is said.
         if (inferred_.database == Credential{}) inferred_.database = inferred_.user;
         return true;
@@ -199,8 +198,10 @@ private:
     void find_owner() {
         const auto id = [this](const char* name) -> std::optional<int64_t> {
             for (const auto& context : {resources::field(container_, "securityContext"), resources::field(workload_.pod_spec, "securityContext")}) {
-                // 0 is an entrypoint that drops to the directory's owner later, so it says nothing.
-                if (const int64_t value = resources::integer_at(context, name); value > 0) return value;
+                // 0 is an entrypoint that drops to the directory's owner later: it says nothing, nor does what it overrides.
+                if (!resources::present_at(context, name)) continue;
+                const int64_t value = resources::integer_at(context, name);
+                return value > 0 ? std::optional(value) : std::nullopt;
             }
             return std::nullopt;
         };

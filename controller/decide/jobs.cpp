@@ -50,15 +50,16 @@ json pod_annotations() {
             {"linkerd.io/inject", "disabled"}};
 }
 
-// Configuration that the database reads from outside its data directory.
+// Configuration that the database reads from outside its data directory. Under names of ours: theirs may be the same.
 void add_config_maps(const Inferred& inferred, const Workload& workload, json& mounts, json& volumes) {
     for (const auto& mount : list_at(container_named(workload.pod_spec, inferred.container), "volumeMounts")) {
         for (const auto& volume : list_at(workload.pod_spec, "volumes")) {
             if (text_at(volume, "name") != text_at(mount, "name") || !volume.contains("configMap")) continue;
+            const std::string name = "config-" + std::to_string(volumes.size());
             mounts.push_back(mount);
-            bool known = false;
-            for (const auto& other : volumes) known = known || text_at(other, "name") == text_at(volume, "name");
-            if (!known) volumes.push_back(volume);
+            mounts.back()["name"] = name;
+            volumes.push_back(volume);
+            volumes.back()["name"] = name;
         }
     }
 }

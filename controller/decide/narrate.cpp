@@ -13,11 +13,20 @@ namespace {
 // 32 KiB is the API's own bound; a list of errors is cut long before.
 constexpr size_t max_message_bytes = 4000;
 
+// Half a character would be no UTF-8, and no JSON could be made of it.
+std::string cut(const std::string& text) {
+    if (text.size() <= max_message_bytes) return text;
+    size_t end = max_message_bytes;
+    while (end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    return text.substr(0, end);
+}
+
 }  // namespace
 
 void note(RestoreStatus& status, const World& world, const char* type, Truth truth, const std::string& reason, const std::string& message) {
+    // The API refuses a condition without a reason.
     resources::set_condition(status.conditions,
-                             {type, truth, reason, message.substr(0, max_message_bytes), world.restore.meta.generation, world.now});
+                             {type, truth, reason.empty() ? "Unspecified" : reason, cut(message), world.restore.meta.generation, world.now});
 }
 
 void summarize(RestoreStatus& status, const World& world, const std::string& reason, const std::string& message) {
@@ -42,7 +51,7 @@ Plan save(const World& world, RestoreStatus status, const std::string& reason, c
     summarize(status, world, reason, message);
     Plan plan;
     plan.why = message;
-    if (to_json(status) != to_json(world.restore.status)) plan.actions.push_back(SaveRestore{std::move(status)});
+    if (status != world.restore.status) plan.actions.push_back(SaveRestore{std::move(status)});
     return plan;
 }
 
@@ -52,6 +61,9 @@ Plan enter(const World& world, RestoreStatus status, Phase phase, const std::str
     plan.actions.push_back(Speak{phase == Phase::rolling_back, to_text(phase), why});
     return plan;
 }
+
+Plan wait(const std::string& why, std::chrono::milliseconds again) { return {{}, why, false, again}; }
+Plan look_fresh(const std::string& why) { return {{}, why, true, std::nullopt}; }
 
 Plan finish(const World& world, RestoreStatus status, Phase phase, const std::string& reason, const std::string& message) {
     status.phase = phase;

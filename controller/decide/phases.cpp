@@ -5,6 +5,7 @@
 
 #include "decide/history.h"
 #include "decide/narrate.h"
+#include "decide/rest.h"
 #include "decide/steps.h"
 #include "decide/validate.h"
 #include "decide/ways_out.h"
@@ -52,12 +53,8 @@ constexpr std::array<PhaseEntry, 12> phase_table{{
     {Phase::cancelled, ended},
 }};
 
-constexpr double pod_ready_within_seconds = 600;
 constexpr int64_t short_deadline_seconds = 300;
 constexpr int64_t long_deadline_seconds = 86400;
-
-Plan wait(const std::string& why, std::chrono::milliseconds again = 2000ms) { return {{}, why, false, again}; }
-Plan look_fresh(const std::string& why) { return {{}, why, true, std::nullopt}; }
 
 Plan wait_for_missing(const World& world, RestoreStatus status, const Reason& missing) {
     status.phase = Phase::pending;
@@ -75,7 +72,12 @@ double preflight_pause_seconds(int64_t looked_times) {
 Plan pending(const World& world) {
     RestoreStatus status = world.restore.status;
     if (holds_lock(world)) {
+        if (world.server->lock.fence) {
+            // Never reached by ourselves. To free the lock now would leave a stopped database to whoever comes next.
+            return save(world, std::move(status), "StatusLost", "this restore's status was taken away while it ran; the database is stopped, see `status.originalReplicas` of its PostgresServer");
+        }
         // It waits for something: others may go first.
+        if (auto plan = end_other_jobs(world, "")) return *plan;
         return {{SaveLock{}, RemoveFinalizers{}}, "giving the lock back while waiting", false, 1000ms};
     }
     if (status.target.empty()) {
@@ -92,6 +94,7 @@ Plan pending(const World& world) {
         const double left = preflight_pause_seconds(status.step->attempt - 1) - base::seconds_between(status.step->start_time, world.now);
         if (left > 0) return wait("looking again for what was missing", std::chrono::milliseconds(static_cast<int64_t>(left * 1000) + 100));
     }
+    note(status, world, "Validated", Truth::unknown, "NotYet", "nothing is missing; the checks follow");
     return enter(world, std::move(status), Phase::queued, "waiting for its turn on PostgresServer \"" + world.restore.spec.server_name + "\"");
 }
 
@@ -131,6 +134,12 @@ std::string failed_messages(const std::vector<PreflightFinding>& findings) {
     return text;
 }
 
+// The next look is another attempt: what a Job found before the wait says nothing of what is there after it.
+Plan look_again_later(const World& world, RestoreStatus status, const Reason& missing) {
+    if (status.step) status.step = resources::StepAttempt{status.step->name, status.step->attempt + 1, world.now, {}};
+    return wait_for_missing(world, std::move(status), missing);
+}
+
 // Every finding is reported at once. What an object's appearance would cure is waited for; anything else ends it.
 Plan judge_preflight(const World& world, RestoreStatus status, const AgentResult& result) {
     status.preflight = workload_findings(world);
@@ -140,16 +149,13 @@ Plan judge_preflight(const World& world, RestoreStatus status, const AgentResult
         if (f.outcome == PreflightFinding::Outcome::failed) failed.push_back(f.check);
     }
     if (failed.empty() && result.outcome != AgentResult::Outcome::done) {
-        status.preflight.push_back({result.reason, PreflightFinding::Outcome::failed, result.message});
-        failed.push_back(result.reason);
+        failed.push_back(result.reason.empty() ? "PreflightFailed" : result.reason);
+        status.preflight.push_back({failed[0], PreflightFinding::Outcome::failed, result.message});
     }
     const std::string message = failed_messages(status.preflight);
     if (!failed.empty()) {
         const bool curable = std::ranges::all_of(failed, [&](const std::string& check) { return std::ranges::find(result.waiting_for, check) != result.waiting_for.end(); });
-        if (curable) {
-            if (status.step) status.step = resources::StepAttempt{status.step->name, status.step->attempt + 1, world.now, {}};
-            return wait_for_missing(world, std::move(status), {failed[0], message});
-        }
+        if (curable) return look_again_later(world, std::move(status), {failed[0], message});
         note(status, world, "Validated", Truth::no, failed[0], message);
         return roll_back(world, std::move(status), failed[0], message);
     }
@@ -163,10 +169,24 @@ Plan judge_preflight(const World& world, RestoreStatus status, const AgentResult
     return enter(world, std::move(status), Phase::stopping, "all checks passed; stopping the database");
 }
 
+// The probe's answer, or why no Job can run as the owner that it found.
+Plan judge_probe(const World& world, RestoreStatus status, AgentResult result) {
+    if (result.outcome == AgentResult::Outcome::done && result.uid.value_or(0) > 0) {
+        status.data_owner = resources::DataOwner{*result.uid, result.gid.value_or(*result.uid)};
+        return save(world, std::move(status), {}, "the data directory belongs to uid " + std::to_string(*result.uid));
+    }
+    if (result.outcome == AgentResult::Outcome::done) {
+        result.outcome = AgentResult::Outcome::failed;
+        result.reason = "DataOwnerUnknown";
+        result.message = result.uid ? "the data directory belongs to root; it must belong to the user that runs PostgreSQL" : "the probe did not tell who owns the data directory; `spec.postgres.uid` must be set";
+    }
+    return judge_preflight(world, std::move(status), result);
+}
+
 Plan validating(const World& world) {
     RestoreStatus status = world.restore.status;
     if (!holds_lock(world)) return enter(world, std::move(status), Phase::pending, "the lock is gone; starting over");
-    if (const auto missing = still_missing(world)) return wait_for_missing(world, std::move(status), *missing);
+    if (const auto missing = still_missing(world)) return look_again_later(world, std::move(status), *missing);
     const auto& inferred = *world.server->status.inferred;
     if (!status.data_owner && inferred.uid) {
         status.data_owner = resources::DataOwner{*inferred.uid, inferred.gid.value_or(*inferred.uid)};
@@ -175,44 +195,13 @@ Plan validating(const World& world) {
     if (!status.data_owner) {
         auto probe = run_step(world, {.name = "probe", .subcommand = "probe", .telling = "finding the data directory's owner", .data = DataMount::read_only});
         if (probe.plan) return *probe.plan;
-        if (!probe.result->uid) return judge_preflight(world, std::move(status), *probe.result);
-        status.data_owner = resources::DataOwner{*probe.result->uid, probe.result->gid.value_or(*probe.result->uid)};
-        return save(world, std::move(status), {}, "the data directory belongs to uid " + std::to_string(*probe.result->uid));
+        return judge_probe(world, std::move(status), *probe.result);
     }
     const auto* pod = ready_database_pod(world);
     auto preflight = run_step(world, {.name = "preflight", .subcommand = "preflight", .telling = "checking the dump to its last byte, and the server",
                                       .data = DataMount::read_only, .dump = true, .host = pod == nullptr ? "" : pod->pod_ip, .deadline_seconds = long_deadline_seconds});
     if (preflight.plan) return *preflight.plan;
     return judge_preflight(world, std::move(status), *preflight.result);
-}
-
-std::optional<resources::Fence> wanted_fence(const World& world) {
-    return resources::Fence{world.restore.meta.uid, world.restore.meta.name, {world.server->status.inferred->claim_name}};
-}
-
-// Fence up, workload at 0, nobody else on the volume. Nothing where all of that holds, seen fresh.
-std::optional<Plan> bring_to_rest(const World& world) {
-    const auto& restore = world.restore;
-    if (!world.server || !world.server->status.inferred || !world.workload) return wait("the PostgresServer or its workload is gone; waiting for it to come back", 30s);
-    if (!holds_lock(world) || world.server->lock.fence != wanted_fence(world)) {
-        return Plan{{SaveLock{{{{restore.meta.name, restore.meta.uid}}, restore.status.original_replicas, wanted_fence(world)}}}, "raising the fence", false, 1000ms};
-    }
-    if (!world.fresh) return look_fresh("looking who uses the volume");
-    if (world.workload->replicas != 0) {
-        if (world.workload->when_scaled == "Delete") return wait("`whenScaled` was set to Delete: stopping would delete the volume; it must be Retain", 10s);
-        return Plan{{Scale{0}}, "scaling the database to 0", false, 1000ms};
-    }
-    if (const auto foreign = foreign_pods(world); !foreign.empty()) {
-        RestoreStatus status = restore.status;
-        const double waited = status.stop_time ? base::seconds_between(*status.stop_time, world.now) : 0;
-        const bool unreachable = foreign[0]->meta.deleting && waited > pod_ready_within_seconds;
-        Plan plan = save(world, std::move(status), unreachable ? "FencingUnknown" : "",
-                         "waiting until pod \"" + foreign[0]->meta.name + "\" has ended" +
-                             (unreachable ? ": its node \"" + foreign[0]->node_name + "\" may be unreachable, and no guess is made whether it still writes" : ""));
-        plan.look_again_after = 1000ms;
-        return plan;
-    }
-    return std::nullopt;
 }
 
 Plan stopping(const World& world) {
@@ -228,25 +217,14 @@ Plan stopping(const World& world) {
             const auto quiesce = run_step(world, {.name = "quiesce", .subcommand = "quiesce", .telling = "writing a checkpoint, so that the stop is short", .host = pod->pod_ip, .deadline_seconds = 60});
             if (quiesce.plan) return *quiesce.plan;  // how it ended is of no matter: the stop works without
         }
+        if (!world.fresh) return look_fresh("looking once more before anything is stopped");
+        status.original_replicas = world.workload->replicas;
         status.stop_time = world.now;
         return save(world, std::move(status), {}, "stopping the database");
     }
     if (auto plan = bring_to_rest(world)) return *plan;
     note(status, world, "DatabaseStopped", Truth::yes, "ScaledToZero", "no pod but the restore's own can use the volume");
     return enter(world, std::move(status), Phase::preparing, "the database is stopped; restoring the dump into a new database");
-}
-
-// Somebody (GitOps, a person) may scale the workload up while it must rest. The fence refuses its pods; scaling down again
-// keeps their creation from backing off for minutes.
-std::optional<Plan> keep_at_rest(const World& world) {
-    if (world.workload && world.workload->replicas != 0 && world.fresh) {
-        return Plan{{Scale{0}, Speak{true, "ScaledDuringRestore", "somebody scaled the workload up during the restore; it is scaled to 0 again, and to its former size afterwards"}},
-                    "scaling the database to 0 again", false, 1000ms};
-    }
-    if (world.workload && world.workload->replicas != 0) return look_fresh("somebody scaled the workload up");
-    const auto& step = world.restore.status.step;
-    const bool under_way = step && !step->job_uid.empty();
-    return under_way ? std::nullopt : bring_to_rest(world);
 }
 
 Plan step_at_rest(const World& world, const StepWish& wish, Phase next, const std::string& next_why) {
@@ -279,19 +257,6 @@ Plan committing(const World& world) {
     return enter(world, std::move(status), Phase::starting, "the restored database is in place; starting");
 }
 
-// Fence down first, or the workload's pods would be refused. Nothing where the workload has its former size.
-std::optional<Plan> let_run(const World& world) {
-    if (!world.server || !world.workload) return wait("the PostgresServer or its workload is gone; waiting for it to come back", 30s);
-    const auto& restore = world.restore;
-    if (world.server->lock.fence) {
-        return Plan{{SaveLock{{{{restore.meta.name, restore.meta.uid}}, restore.status.original_replicas, {}}}}, "lowering the fence", false, 1000ms};
-    }
-    const int64_t wanted = restore.status.original_replicas.value_or(1);
-    if (world.workload->replicas == wanted) return std::nullopt;
-    if (!world.fresh) return look_fresh("scaling the database back");
-    return Plan{{Scale{wanted}}, "scaling the database to " + std::to_string(wanted), false, 1000ms};
-}
-
 // Marks where a phase stands that has no Job of its own.
 Plan begin_stage(const World& world, RestoreStatus status, const char* name, const std::string& why) {
     status.step = resources::StepAttempt{name, 1, world.now, {}};
@@ -307,6 +272,14 @@ Plan succeed(const World& world, RestoreStatus status, const std::string& messag
     return finish(world, std::move(status), Phase::succeeded, "Succeeded", message);
 }
 
+// A client may have written already, so nothing is taken back.
+Plan fail_on_new_data(const World& world, RestoreStatus status, const std::string& reason, const std::string& message) {
+    note(status, world, "DatabaseReady", Truth::no, reason, message);
+    start_expiry(world, status);
+    return finish(world, std::move(status), Phase::failed, reason,
+                  message + "; clients may have written already, so the restored data stays; the old database is kept as \"" + old_database_name(world.restore.meta.uid) + "\"");
+}
+
 Plan starting(const World& world) {
     RestoreStatus status = world.restore.status;
     const bool ready = resources::condition_is(status.conditions, "DatabaseReady", Truth::yes);
@@ -316,6 +289,7 @@ Plan starting(const World& world) {
         if (status.original_replicas == 0) return succeed(world, std::move(status), "the dump is restored; the database stays scaled to 0, as it was");
         if (ready_database_pod(world) == nullptr) {
             if (base::seconds_between(status.step->start_time, world.now) < pod_ready_within_seconds) return wait("waiting until the database's pod is ready", 2000ms);
+            if (!world.fresh) return look_fresh("the database's pod is not ready; looking once more before the old data comes back");
             return roll_back(world, std::move(status), "DatabaseNotReady", "the database's pod did not become ready on the restored data");
         }
         note(status, world, "DatabaseReady", Truth::yes, "PodReady", "the database's pod is ready");
@@ -324,27 +298,15 @@ Plan starting(const World& world) {
     }
     const auto* pod = ready_database_pod(world);
     const bool asked = status.step->name == "verify-live" && !status.step->job_uid.empty();
-    if (pod == nullptr && !asked) return wait("waiting until the database's pod is ready again", 2000ms);
+    if (pod == nullptr && !asked) {
+        const auto ready_since = resources::find_condition(status.conditions, "DatabaseReady")->last_transition_time;
+        if (base::seconds_between(ready_since, world.now) < pod_ready_within_seconds) return wait("waiting until the database's pod is ready again");
+        return fail_on_new_data(world, std::move(status), "DatabaseNotReady", "the database's pod was ready on the restored data, and then no more");
+    }
     const auto verify = run_step(world, {.name = "verify-live", .subcommand = "verify", .telling = "verifying through the network", .host = pod == nullptr ? "" : pod->pod_ip, .deadline_seconds = short_deadline_seconds});
     if (verify.plan) return *verify.plan;
     if (verify.result->outcome == AgentResult::Outcome::done) return succeed(world, std::move(status), "the dump is restored and serves");
-    note(status, world, "DatabaseReady", Truth::no, verify.result->reason, verify.result->message);
-    start_expiry(world, status);
-    return finish(world, std::move(status), Phase::failed, verify.result->reason,
-                  verify.result->message + "; clients may have written already, so the restored data stays; the old database is kept as \"" + old_database_name(world.restore.meta.uid) + "\"");
-}
-
-// Jobs of other steps must be over: two agents on one directory would only wait for each other.
-std::optional<Plan> end_other_jobs(const World& world, const std::string& kept_step) {
-    Plan plan{{}, "ending the restore's other Jobs", false, 1000ms};
-    for (const auto& job : world.jobs) {
-        if (!job.finished() && !job.meta.deleting && job.meta.label(step_label) != kept_step) plan.actions.push_back(DeleteJob{job.meta.name, job.meta.uid});
-    }
-    if (!plan.actions.empty()) return plan;
-    const bool others_run = std::ranges::any_of(world.pods, [&](const resources::Pod& pod) {
-        return pod.meta.label(restore_uid_label) == world.restore.meta.uid && pod.meta.label(step_label) != kept_step && !pod.finished();
-    });
-    return others_run ? std::optional<Plan>(plan) : std::nullopt;
+    return fail_on_new_data(world, std::move(status), verify.result->reason, verify.result->message);
 }
 
 Plan finish_rolled_back(const World& world, RestoreStatus status) {
@@ -367,12 +329,20 @@ Plan restart_old(const World& world, RestoreStatus status) {
 Plan rolling_back(const World& world) {
     RestoreStatus status = world.restore.status;
     if (status.step && status.step->name == "restart") return restart_old(world, std::move(status));
-    if (auto plan = end_other_jobs(world, "rollback")) return *plan;
-    if (!status.stop_time) return finish_rolled_back(world, std::move(status));  // nothing was stopped
-    const bool asked = status.step && status.step->name == "rollback" && !status.step->job_uid.empty();
-    if (!asked) {
-        if (auto plan = bring_to_rest(world)) return *plan;
+    const bool begun = status.step && status.step->name == "rollback";
+    if (status.previous_data && !begun && ready_database_pod(world) != nullptr) {
+        // The restored data came up after all, before it was taken back: a client may have written already.
+        status.failure.reset();
+        status.step.reset();
+        return enter(world, std::move(status), Phase::starting, "the database's pod became ready on the restored data, which therefore stays");
     }
+    if (auto plan = end_other_jobs(world, begun ? job_name(world.restore.meta.uid, "rollback", status.step->attempt) : "")) return *plan;
+    if (!status.stop_time) return finish_rolled_back(world, std::move(status));  // nothing was stopped
+    if (!resources::condition_is(status.conditions, "DatabaseStopped", Truth::yes)) {
+        return begin_stage(world, std::move(status), "restart", "the data was not touched; starting");  // no Job has written yet
+    }
+    const bool asked = begun && !status.step->job_uid.empty();
+    if (auto plan = asked ? keep_at_rest(world) : bring_to_rest(world)) return *plan;
     const auto rollback = run_step(world, {.name = "rollback", .subcommand = "rollback", .telling = "bringing the old data back", .data = DataMount::read_write, .deadline_seconds = 3600, .endless = true});
     if (rollback.plan) return *rollback.plan;
     status.previous_data.reset();
@@ -391,7 +361,9 @@ Plan ended(const World& world) {
     const auto& restore = world.restore;
     const bool succeeded = restore.status.phase == Phase::succeeded;
     Plan plan{{}, to_text(restore.status.phase), false, std::nullopt};
-    if (!succeeded && restore.meta.annotations.contains(resources::executed_annotation)) plan.actions.push_back(MarkExecuted{false});
+    // A copy of another restore keeps its annotation: it must not run elsewhere either.
+    const auto mark = restore.meta.annotations.find(resources::executed_annotation);
+    if (!succeeded && mark != restore.meta.annotations.end() && mark->second == restore.meta.uid) plan.actions.push_back(MarkExecuted{false});
     if (holds_lock(world)) {
         if (own_entry(world) == nullptr) plan.actions.push_back(SaveServer{with_history_of(restore, world.server->status)});
         plan.actions.push_back(SaveLock{});
@@ -412,7 +384,7 @@ Plan ended(const World& world) {
 Plan decide(const World& world) {
     if (auto plan = way_out(world)) return *plan;
     const auto at = std::ranges::find(phase_table, world.restore.status.phase, &PhaseEntry::phase);
-    // A phase of a later version's making: leave it alone, and say so.
+    // A phase of another version's making: leave it alone, and say so.
     if (at == phase_table.end()) return {{}, "this version does not know the phase " + to_text(world.restore.status.phase), false, std::nullopt};
     return at->handle(world);
 }

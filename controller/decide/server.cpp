@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <charconv>
 
 #include "decide/history.h"
 #include "decide/inference.h"
@@ -61,11 +62,18 @@ const resources::Pod* ready_pod(const ServerWorld& world) {
     return at == world.pods.end() ? nullptr : &*at;
 }
 
+int64_t attempt_of(const resources::Job& job) {
+    const std::string text = job.meta.label(attempt_label);
+    int64_t attempt = 0;
+    std::from_chars(text.data(), text.data() + text.size(), attempt);
+    return attempt;
+}
+
 const resources::Job* newest_cleanup(const ServerWorld& world, const HistoryEntry& entry) {
     const resources::Job* newest = nullptr;
     for (const auto& job : world.jobs) {
         if (job.meta.label(restore_uid_label) != entry.uid) continue;
-        if (newest == nullptr || std::stoll("0" + newest->meta.label(attempt_label)) < std::stoll("0" + job.meta.label(attempt_label))) newest = &job;
+        if (newest == nullptr || attempt_of(*newest) < attempt_of(job)) newest = &job;
     }
     return newest;
 }
@@ -103,11 +111,13 @@ void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
         entry.expiration_time.reset();
         return;
     }
-    if (job != nullptr && report == world.reports.end() && !job->finished()) return look_again(2s);
+    const double age_seconds = job == nullptr ? 0 : base::seconds_between(job->meta.creation_time, world.now);
+    if (job != nullptr && report == world.reports.end() && !job->finished()) return look_again(age_seconds < cleanup_pause_seconds ? 2s : 30s);
     const resources::Pod* pod = ready_pod(world);
-    const bool paused = job != nullptr && base::seconds_between(job->meta.creation_time, world.now) < cleanup_pause_seconds;
+    // Ever more rarely: ended Jobs are kept for a day.
+    const bool paused = job != nullptr && age_seconds < std::min(cleanup_pause_seconds * static_cast<double>(attempt_of(*job)), 3600.0);
     if (pod == nullptr || !world.server.status.inferred || !world.workload || paused) return look_again(30s);
-    const int64_t attempt = job == nullptr ? 1 : std::stoll("0" + job->meta.label(attempt_label)) + 1;
+    const int64_t attempt = job == nullptr ? 1 : attempt_of(*job) + 1;
     plan.actions.push_back(cleanup_job(world, entry, pod->pod_ip, attempt));
     look_again(2s);
 }

@@ -35,15 +35,14 @@ Plan begin(const World& world, const StepWish& wish, int64_t attempt, const std:
     return save(world, std::move(status), {}, why);
 }
 
-int64_t request_attempt(const World& world) { return world.restore.status.step->attempt; }
-
 Plan make_job(const World& world, const StepWish& wish) {
     Plan plan;
     plan.why = wish.telling;
     // The fence is only as good as what was looked at: nothing is started on the data directory from a cached view.
-    if (wish.data == DataMount::read_write && !world.fresh) {
-        plan.needs_fresh = true;
-        return plan;
+    if (wish.data == DataMount::read_write) {
+        if (!world.fresh) return look_fresh(wish.telling);
+        const auto& step = *world.restore.status.step;
+        if (auto others = end_other_jobs(world, job_name(world.restore.meta.uid, step.name, step.attempt))) return *others;
     }
     const auto& restore = world.restore;
     const auto& inferred = *world.server->status.inferred;
@@ -53,7 +52,7 @@ Plan make_job(const World& world, const StepWish& wish) {
     recipe.restore_name = restore.meta.name;
     recipe.restore_uid = restore.meta.uid;
     recipe.step = wish.name;
-    recipe.attempt = request_attempt(world);
+    recipe.attempt = restore.status.step->attempt;
     recipe.agent_image = world.settings.agent_image;
     recipe.request = base_request(inferred, *world.workload, restore.meta.name, restore.meta.uid);
     recipe.request.step = wish.subcommand;
@@ -96,6 +95,11 @@ bool agent_started(const resources::Pod* pod) {
     return pod != nullptr && (pod->finished() || std::ranges::any_of(pod->containers, [](const auto& c) { return c.name == "agent" && (c.running || c.terminated); }));
 }
 
+// Since its Job was made: the intent may have been saved long before, while the restore waited for something else.
+double seconds_waited(const World& world, const resources::Job& job) {
+    return base::seconds_between(std::max(world.restore.status.step->start_time, job.meta.creation_time), world.now);
+}
+
 Plan watch_running(const World& world, const StepWish& wish, const resources::Job& job, const resources::Pod* pod) {
     RestoreStatus status = world.restore.status;
     status.step->job_uid = job.meta.uid;
@@ -103,9 +107,12 @@ Plan watch_running(const World& world, const StepWish& wish, const resources::Jo
         status.progress = world.report->progress;
         status.progress->step = wish.name;
     }
-    const double waited = base::seconds_between(status.step->start_time, world.now);
+    const double waited = seconds_waited(world, job);
     Plan plan;
-    if (!agent_started(pod) && waited > late_after_seconds) {
+    if (pod != nullptr && pod->meta.deleting && waited > given_up_after_seconds) {
+        plan = save(world, std::move(status), "FencingUnknown",
+                    "pod \"" + pod->meta.name + "\" does not end: its node \"" + pod->node_name + "\" may be unreachable, and no guess is made whether it still writes");
+    } else if (!agent_started(pod) && waited > late_after_seconds) {
         plan = save(world, std::move(status), "PodNotStarted", "Job " + job.meta.name + ": " + why_not_started(world, pod));
     } else {
         plan = save(world, std::move(status), {}, wish.telling);
@@ -141,6 +148,13 @@ AgentResult retryable(const std::string& reason, const std::string& message) {
     return result;
 }
 
+// A Job that was there and is not any more: given up by us because it did not start, or deleted by somebody.
+AgentResult why_gone(const World& world, const StepWish& wish) {
+    const auto* summary = resources::find_condition(world.restore.status.conditions, "Succeeded");
+    if (summary != nullptr && summary->reason == "PodNotStarted") return retryable(summary->reason, summary->message);
+    return retryable("JobDeleted", "somebody deleted Job " + job_name(world.restore.meta.uid, wish.name, world.restore.status.step->attempt));
+}
+
 StepView view_of_end(const World& world, const StepWish& wish, const resources::Job& job, const resources::Pod* pod) {
     if (world.report && world.report->result) {
         const auto outcome = world.report->result->outcome;
@@ -155,10 +169,19 @@ StepView view_of_end(const World& world, const StepWish& wish, const resources::
 
 }  // namespace
 
-bool any_unfinished_pod(const World& world) {
-    return std::ranges::any_of(world.pods, [&](const resources::Pod& pod) {
-        return pod.meta.label(restore_uid_label) == world.restore.meta.uid && !pod.finished();
-    });
+std::optional<Plan> end_other_jobs(const World& world, const std::string& kept_job) {
+    Plan plan{{}, "ending the restore's other Jobs", false, poll_interval};
+    for (const auto& job : world.jobs) {
+        if (!job.finished() && !job.meta.deleting && job.meta.name != kept_job) plan.actions.push_back(DeleteJob{job.meta.name, job.meta.uid});
+    }
+    if (!plan.actions.empty()) return plan;
+    for (const auto& pod : world.pods) {
+        if (pod.finished() || pod.meta.label(restore_uid_label) != world.restore.meta.uid || pod.meta.label(job_name_label) == kept_job) continue;
+        plan = save(world, world.restore.status, {}, "waiting until pod \"" + pod.meta.name + "\" of another step has ended");
+        plan.look_again_after = poll_interval;
+        return plan;
+    }
+    return std::nullopt;
 }
 
 StepView run_step(const World& world, const StepWish& wish) {
@@ -167,23 +190,17 @@ StepView run_step(const World& world, const StepWish& wish) {
     const resources::Job* job = current_job(world);
     if (job == nullptr && !status.step->job_uid.empty()) {
         if (!world.fresh) return {Plan{{}, wish.telling, true, std::nullopt}, std::nullopt};
-        // Its pod may outlive it for a moment; two agents at once would only wait for each other's lock.
-        if (any_unfinished_pod(world)) return {Plan{{}, "waiting for the pod of a deleted Job to end", false, poll_interval}, std::nullopt};
-        return try_again(world, wish, retryable("JobDeleted", "somebody deleted Job " + job_name(world.restore.meta.uid, wish.name, status.step->attempt)));
+        return try_again(world, wish, why_gone(world, wish));
     }
     if (job == nullptr) return {make_job(world, wish), std::nullopt};
     const resources::Pod* pod = pod_of(world, job->meta.name);
-    const bool ended = job->finished() || (pod != nullptr && pod->finished());
-    if (ended) return view_of_end(world, wish, *job, pod);
-    const double waited = base::seconds_between(status.step->start_time, world.now);
-    if (!agent_started(pod) && waited > given_up_after_seconds) {
-        if (!job->meta.deleting) {
-            Plan plan{{}, "Job " + job->meta.name + " could not start", false, poll_interval};
-            RestoreStatus saved = status;
-            saved.step->job_uid = job->meta.uid;
-            plan.actions = {SaveRestore{saved}, DeleteJob{job->meta.name, job->meta.uid}};
-            return {std::move(plan), std::nullopt};
-        }
+    // A Job counts a pod as failed once it is being deleted; its last process may still write then.
+    const bool may_write = pod != nullptr && wish.data == DataMount::read_write && !pod->finished();
+    if ((job->finished() && !may_write) || (pod != nullptr && pod->finished())) return view_of_end(world, wish, *job, pod);
+    if (!agent_started(pod) && seconds_waited(world, *job) > given_up_after_seconds && !job->meta.deleting) {
+        Plan plan = watch_running(world, wish, *job, pod);  // says why, and remembers that the Job was there
+        plan.actions.push_back(DeleteJob{job->meta.name, job->meta.uid});
+        return {std::move(plan), std::nullopt};
     }
     return {watch_running(world, wish, *job, pod), std::nullopt};
 }

@@ -32,7 +32,8 @@ struct StepView {
 // one's result is then returned as failed.
 StepView run_step(const World& world, const StepWish& wish);
 
-// Pods of the restore's own Jobs that still run.
-bool any_unfinished_pod(const World& world);
+// Jobs of other steps and attempts must be over, and their pods gone: two agents on one directory would only wait for each
+// other. `kept_job` is left alone; empty: none is.
+std::optional<Plan> end_other_jobs(const World& world, const std::string& kept_job);
 
 }  // namespace dbrestore::decide

@@ -22,7 +22,7 @@ std::optional<Reason> not_supported_yet(const World& world) {
         return Reason{"NotSupportedYet", "`spec." + field + "` must be " + must + " in this version"};
     };
     if (spec.type != "Dump") return later("type", "Dump");
-    if (!spec.dump.store.empty()) return later("dump", "a file on a persistentVolumeClaim");
+    if (spec.dump.claim_name.empty()) return later("dump", "a file on a persistentVolumeClaim");
     if (spec.mode != "Replace") return later("logical.mode", "Replace");
     if (spec.run_as != "Owner") return later("logical.runAs", "Owner");
     if (spec.strategy != "StopFirst") return later("strategy", "StopFirst");
@@ -54,6 +54,10 @@ std::optional<Reason> never_runs(const World& world) {
                                                      "; to restore again `metadata.name` must be another name"};
             }
         }
+    }
+    // The API server refuses it too, but an edited CRD may not.
+    if (!world.restore.spec.acknowledge_data_loss && world.restore.spec.dry_run == "None") {
+        return Reason{"NotAcknowledged", "`spec.acknowledgeDataLoss` must be true: the data written after the backup is lost"};
     }
     return not_supported_yet(world);
 }

@@ -6,17 +6,17 @@
 namespace dbrestore::decide {
 
 using resources::Phase;
-using resources::Truth;
 
 namespace {
 
 bool holds_finalizer(const World& world) { return world.restore.meta.has_finalizer(resources::finalizer_name); }
 
-// From Committing on, only until a client may have written: then the new data is kept.
+// From Committing on, only until a client may have written: then the new data is kept. In Starting that is when the fence
+// goes down; whether a pod was ready between two looks, nobody can tell.
 bool may_still_turn_back(const World& world) {
     const auto& status = world.restore.status;
     if (status.phase == Phase::committing || status.phase == Phase::rolling_back) return false;
-    return status.phase != Phase::starting || !resources::condition_is(status.conditions, "DatabaseReady", Truth::yes);
+    return status.phase != Phase::starting || (holds_lock(world) && world.server->lock.fence);
 }
 
 std::optional<Plan> cancel(const World& world, const std::string& message) {
@@ -46,8 +46,9 @@ std::optional<Plan> check_deadlines(const World& world) {
 }  // namespace
 
 Plan roll_back(const World& world, resources::RestoreStatus status, const std::string& reason, const std::string& message, bool cancelled) {
-    status.failure = resources::Failure{reason, message, cancelled};
-    return enter(world, std::move(status), Phase::rolling_back, reason + ": " + message);
+    status.failure = resources::Failure{reason.empty() ? "StepFailed" : reason, message, cancelled};
+    const std::string why = status.failure->reason + ": " + message;
+    return enter(world, std::move(status), Phase::rolling_back, why);
 }
 
 std::optional<Plan> way_out(const World& world) {
@@ -58,7 +59,7 @@ std::optional<Plan> way_out(const World& world) {
         if (holds_finalizer(world)) plan.actions.push_back(RemoveFinalizers{});
         return plan;
     }
-    if (is_final(restore.status.phase)) return std::nullopt;
+    if (is_final(restore.status.phase) || restore.status.phase == Phase::unknown) return std::nullopt;
     if (restore.meta.deleting) {
         if (auto plan = cancel(world, "the restore was deleted")) return plan;
     } else if (restore.spec.cancel_requested) {

@@ -10,7 +10,7 @@ namespace dbrestore::resources {
 
 namespace {
 
-constexpr std::array<std::pair<Phase, const char*>, 13> phase_names{{
+constexpr std::array<std::pair<Phase, const char*>, 14> phase_names{{
     {Phase::pending, "Pending"},
     {Phase::queued, "Queued"},
     {Phase::validating, "Validating"},
@@ -21,6 +21,7 @@ constexpr std::array<std::pair<Phase, const char*>, 13> phase_names{{
     {Phase::committing, "Committing"},
     {Phase::starting, "Starting"},
     {Phase::rolling_back, "RollingBack"},
+    {Phase::unknown, "Unknown"},
     {Phase::succeeded, "Succeeded"},
     {Phase::failed, "Failed"},
     {Phase::cancelled, "Cancelled"},
@@ -87,7 +88,7 @@ void read_results(const nlohmann::json& status, RestoreStatus& s) {
 RestoreStatus status_from_json(const nlohmann::json& status) {
     RestoreStatus s;
     s.observed_generation = integer_at(status, "observedGeneration", -1);
-    s.phase = phase_from_text(text_at(status, "phase")).value_or(Phase::pending);
+    s.phase = phase_from_text(text_at(status, "phase")).value_or(Phase::unknown);
     s.start_time = time_at(status, "startTime");
     s.completion_time = time_at(status, "completionTime");
     s.stop_time = time_at(status, "stopTime");

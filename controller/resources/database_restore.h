@@ -19,11 +19,12 @@ inline constexpr const char* executed_annotation = "dbrestore.dev/executed-uid";
 
 enum class Phase {
     pending, queued, validating, stopping, preparing, verifying, awaiting_approval, committing, starting, rolling_back,
+    unknown,  // of another version's making: left alone
     succeeded, failed, cancelled
 };
 
 std::string to_text(Phase phase);
-std::optional<Phase> phase_from_text(const std::string& text);  // nothing for an unknown name; empty is pending
+std::optional<Phase> phase_from_text(const std::string& text);  // empty is pending; nothing for a name that is none
 inline bool is_final(Phase phase) { return phase >= Phase::succeeded; }
 
 struct DumpSource {
@@ -54,6 +55,8 @@ struct PreflightFinding {
 struct RestorePlan {
     std::vector<std::string> steps, what_is_lost;
     int64_t estimated_downtime_seconds = 0, bytes = 0;
+
+    bool operator==(const RestorePlan&) const = default;
 };
 
 struct Progress {
@@ -79,17 +82,23 @@ struct StepAttempt {
     int64_t attempt = 1;
     base::Time start_time{};
     std::string job_uid;  // once the Job was seen: if it then disappears, somebody deleted it
+
+    bool operator==(const StepAttempt&) const = default;
 };
 
 // Who owns the data directory: the uid that the Jobs run as.
 struct DataOwner {
     int64_t uid = 0, gid = 0;
+
+    bool operator==(const DataOwner&) const = default;
 };
 
 // What the restore will end with once it has been rolled back.
 struct Failure {
     std::string reason, message;
     bool cancelled = false;
+
+    bool operator==(const Failure&) const = default;
 };
 
 struct RestoreStatus {
@@ -106,6 +115,8 @@ struct RestoreStatus {
     std::optional<StepAttempt> step;
     std::optional<DataOwner> data_owner;
     std::optional<Failure> failure;
+
+    bool operator==(const RestoreStatus&) const = default;
 };
 
 struct DatabaseRestore {
