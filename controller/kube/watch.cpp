@@ -18,6 +18,7 @@ namespace {
 
 constexpr size_t kLongestLineBytes = 16u << 20;  // etcd takes 1.5 MiB; as JSON it may be some times larger
 constexpr auto kTooShort = std::chrono::seconds(1);
+constexpr auto kGrace = std::chrono::seconds(15);
 // After so many watches in a row that brought nothing, the position itself is suspect.
 constexpr int kFruitlessWatches = 5;
 
@@ -132,6 +133,9 @@ WatchOutcome Reflector::watch(std::stop_token stop) {
     request.method = "GET";
     request.target = watch_target();
     request.headers = {{"Accept", "application/json"}};
+    // Silence alone proves nothing, since some kinds (events) get no bookmarks. But the server ends each
+    // watch in time, so whatever lasts longer hangs on a dead connection.
+    request.idle_timeout = options_.watch_timeout + kGrace;
     auto opened = http_.open(request, stop);
     if (!opened) return break_with(opened.error());
     if (!opened->stream) return break_with(error_from_response(request, opened->response));

@@ -64,7 +64,7 @@ struct ReflectorOptions {
     std::string namespace_name;  // empty: all
     std::string label_selector;
     int page_limit = 200;  // bounds memory: a page is one document; halved while pages are too large to read
-    std::chrono::seconds watch_timeout{300};  // asked of the server, so that a dead connection ends some day
+    std::chrono::seconds watch_timeout{120};  // asked of the server; see watch()
     std::chrono::milliseconds base_delay{200}, longest_delay{30'000};
     uint64_t seed = std::random_device{}();
     MonotonicNow now = std::chrono::steady_clock::now;

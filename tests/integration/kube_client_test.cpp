@@ -176,8 +176,7 @@ TEST_F(RealServer, SaysWhyItRefuses) {
     EXPECT_EQ(Client(**http).get(kConfigMaps, key("missing")).error().kind, ErrorKind::refused);
 }
 
-// ---- Watching
-// -------------------------------------------------------------------------------------------------------
+// Watching
 
 // Makes the watch with this number begin at a version that the server has long forgotten.
 class ForgottenPosition final : public Http {

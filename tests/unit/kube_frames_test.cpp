@@ -166,9 +166,9 @@ TEST(WatchFrame, HostileLinesAreErrorsAndNothingWorse) {
 
 // Each prefix and many damaged copies of a good line: whatever comes out, nothing crashes.
 TEST(WatchFrame, SurvivesDamage) {
-    const std::string good =
-        R"({"type":"MODIFIED","object":{"kind":"Pod","metadata":{"namespace":"n","name":"a","resourceVersion":"9"},)"
-        R"("spec":{"list":[1,2.5,null,true,"\u00e9\n"]}}})";
+    const std::string good = R"({"type":"MODIFIED","object":{"kind":"Pod",)"
+                             R"("metadata":{"namespace":"n","name":"a","resourceVersion":"9"},)"
+                             R"("spec":{"list":[1,2.5,null,true,"\u00e9\n"]}}})";
     ASSERT_TRUE(parse_watch_frame(good));
     for (size_t size = 0; size < good.size(); ++size)
         EXPECT_FALSE(parse_watch_frame(good.substr(0, size))) << size;

@@ -291,8 +291,7 @@ TEST(TransportStream, ManyOpenStreamsDoNotBlockRequests) {
     EXPECT_LT(timed.elapsed(), seconds(2));
 }
 
-// ---- TLS
-// ------------------------------------------------------------------------------------------------------------
+// TLS
 
 class TlsTest : public ::testing::Test {
 protected:

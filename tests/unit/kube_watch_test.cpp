@@ -14,8 +14,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using test::FakeHttp;
 
-// ---- The state machine by itself
-// ------------------------------------------------------------------------------------
+// The state machine by itself
 
 const WatchPosition kList{};
 const WatchPosition kSecondPage{WatchState::list_more, "page2", "", 0};
@@ -88,8 +87,7 @@ TEST(WatchSteps, WatchesThatNeverBringAnythingListAgainInTheEnd) {
     EXPECT_EQ(position.state, WatchState::list);
 }
 
-// ---- The reflector over a scripted server
-// ---------------------------------------------------------------------------
+// The reflector over a scripted server
 
 std::string object(const std::string& name, int version) {
     return R"({"metadata":{"namespace":"shop","name":")" + name + R"(","resourceVersion":")" +
@@ -178,7 +176,7 @@ TEST_F(ReflectorTest, ListsInPagesThenWatchesWithBookmarksFromTheListsVersion) {
     EXPECT_EQ(server_.target(0), "/apis/example.dev/v1/things?limit=200");
     EXPECT_EQ(server_.target(2),
               "/apis/example.dev/v1/"
-              "things?watch=1&allowWatchBookmarks=true&timeoutSeconds=300&resourceVersion=100");
+              "things?watch=1&allowWatchBookmarks=true&timeoutSeconds=120&resourceVersion=100");
     EXPECT_EQ(asked(), (Asked{"list", "list page2", "watch 100"}));
     EXPECT_TRUE(sleeps_.empty());
 }
@@ -339,6 +337,13 @@ TEST_F(ReflectorTest, WatchesOneNamespaceAndSelector) {
     const std::string selector = "labelSelector=app.kubernetes.io%2Fmanaged-by%3Ddbrestore";
     EXPECT_EQ(server_.target(0), "/api/v1/namespaces/shop/pods?limit=200&" + selector);
     EXPECT_NE(server_.target(1).find("resourceVersion=100&" + selector), std::string::npos);
+}
+
+TEST_F(ReflectorTest, TakesAWatchForDeadOnlyAfterTheServerShouldHaveEndedIt) {
+    server_.respond(200, list(100, "")).stream({bookmark(101)});
+    run_script();
+    EXPECT_GT(server_.requests[1].idle_timeout, std::chrono::seconds(120));
+    EXPECT_LT(server_.requests[1].idle_timeout, std::chrono::seconds(150));
 }
 
 TEST_F(ReflectorTest, CountsWhatItDoes) {
