@@ -14,7 +14,8 @@ namespace {
 
 Error io_error(const std::string& what, const std::string& path) {
     const int code = errno;
-    return error(code == ENOENT ? ErrorKind::not_found : ErrorKind::io, what + " " + path + ": " + std::strerror(code));
+    return error(code == ENOENT ? ErrorKind::not_found : ErrorKind::io,
+                 what + " " + path + ": " + std::strerror(code));
 }
 
 std::string parent_of(const std::string& path) {
@@ -48,7 +49,8 @@ Result<std::string> read_file(const std::string& path, size_t max_bytes) {
         if (count == 0) return text;
         text.append(buffer, static_cast<size_t>(count));
         if (text.size() > max_bytes) {
-            return error(ErrorKind::invalid, path + " must be at most " + std::to_string(max_bytes) + " bytes long");
+            return error(ErrorKind::invalid,
+                         path + " must be at most " + std::to_string(max_bytes) + " bytes long");
         }
     }
 }
@@ -56,10 +58,12 @@ Result<std::string> read_file(const std::string& path, size_t max_bytes) {
 Status write_file_durably(const std::string& path, const std::string& text) {
     const std::string temporary = path + ".new";
     {
-        const UniqueFd fd{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
+        const UniqueFd fd{
+            ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
         if (!fd) return io_error("cannot create", temporary);
         if (Status written = write_all(fd.get(), text, temporary); !written) return written;
-        // A failed fsync is final: the kernel may have dropped the pages, so trying again would prove nothing.
+        // A failed fsync is final: the kernel may have dropped the pages, so trying again would prove
+        // nothing.
         if (::fsync(fd.get()) != 0) return io_error("cannot sync", temporary);
     }
     if (::rename(temporary.c_str(), path.c_str()) != 0) return io_error("cannot rename to", path);

@@ -10,8 +10,8 @@ namespace dbrestore::base {
 // The whole file. Errors: not_found; io; invalid where it is larger than max_bytes.
 Result<std::string> read_file(const std::string& path, size_t max_bytes = 16u << 20);
 
-// Replaces the file so that after a crash at any point it holds the old or the new text, whole: temporary file, fsync,
-// rename, fsync of the folder. Mode 0600. Errors: io.
+// Replaces the file so that after a crash at any point it holds the old or the new text, whole: temporary
+// file, fsync, rename, fsync of the folder. Mode 0600. Errors: io.
 Status write_file_durably(const std::string& path, const std::string& text);
 
 // Makes a rename or an unlink in this folder last through a power cut. Errors: io.

@@ -25,11 +25,13 @@ struct Pipe {
 
 Result<Pipe> make_pipe() {
     std::array<int, 2> fds{};
-    if (::pipe2(fds.data(), O_CLOEXEC) != 0) return error(ErrorKind::io, std::string("cannot make a pipe: ") + std::strerror(errno));
+    if (::pipe2(fds.data(), O_CLOEXEC) != 0)
+        return error(ErrorKind::io, std::string("cannot make a pipe: ") + std::strerror(errno));
     return Pipe{UniqueFd{fds[0]}, UniqueFd{fds[1]}};
 }
 
-// Everything that allocates is prepared here, before fork: between fork and exec only async-signal-safe calls are allowed.
+// Everything that allocates is prepared here, before fork: between fork and exec only async-signal-safe calls
+// are allowed.
 struct Prepared {
     std::vector<std::string> environment_text;
     std::vector<char*> arguments, environment;
@@ -39,7 +41,8 @@ Prepared prepare(const ProcessSpec& spec) {
     Prepared p;
     for (char** entry = environ; *entry != nullptr; ++entry) {
         const std::string_view text(*entry);
-        if (!spec.environment.contains(std::string(text.substr(0, text.find('='))))) p.environment_text.emplace_back(text);
+        if (!spec.environment.contains(std::string(text.substr(0, text.find('=')))))
+            p.environment_text.emplace_back(text);
     }
     for (const auto& [key, value] : spec.environment) p.environment_text.push_back(key + "=" + value);
     for (auto& text : p.environment_text) p.environment.push_back(text.data());
@@ -49,7 +52,8 @@ Prepared prepare(const ProcessSpec& spec) {
     return p;
 }
 
-[[noreturn]] void exec_child(const ProcessSpec& spec, const Prepared& prepared, pid_t parent, int out, int err, int failure) {
+[[noreturn]] void exec_child(const ProcessSpec& spec, const Prepared& prepared, pid_t parent, int out,
+                             int err, int failure) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
     if (::getppid() != parent) ::_exit(127);  // the parent died before prctl took effect
     sigset_t none;
@@ -84,7 +88,8 @@ Result<pid_t> spawn(const ProcessSpec& spec, int out, int err) {
     while (count < 0 && errno == EINTR);
     if (count == sizeof code) {
         ::waitpid(pid, nullptr, 0);
-        return error(code == ENOENT ? ErrorKind::not_found : ErrorKind::io, "cannot run " + spec.arguments[0] + ": " + std::strerror(code));
+        return error(code == ENOENT ? ErrorKind::not_found : ErrorKind::io,
+                     "cannot run " + spec.arguments[0] + ": " + std::strerror(code));
     }
     return pid;
 }
@@ -102,7 +107,8 @@ bool drain(const UniqueFd& fd, const std::function<void(std::string_view)>& sink
 // Calls on_tick, and ends a child that must stop.
 class Ticker {
 public:
-    Ticker(const ProcessSpec& spec, pid_t pid) : spec_(spec), pid_(pid), next_(SteadyClock::now() + spec.tick) {}
+    Ticker(const ProcessSpec& spec, pid_t pid)
+        : spec_(spec), pid_(pid), next_(SteadyClock::now() + spec.tick) {}
 
     void maybe_tick() {
         const auto now = SteadyClock::now();
@@ -132,7 +138,8 @@ Result<ProcessEnd> run_process(const ProcessSpec& spec) {
     auto err = make_pipe();
     if (!out) return out.error();
     if (!err) return err.error();
-    const auto pid = spawn(spec, spec.on_stdout ? out->write.get() : -1, spec.on_stderr ? err->write.get() : -1);
+    const auto pid =
+        spawn(spec, spec.on_stdout ? out->write.get() : -1, spec.on_stderr ? err->write.get() : -1);
     if (!pid) return pid.error();
     out->write.reset();
     err->write.reset();
@@ -142,14 +149,17 @@ Result<ProcessEnd> run_process(const ProcessSpec& spec) {
     int wait_status = 0;
     const int wait_ms = static_cast<int>(std::min<long long>(spec.tick.count(), 200));
     while (true) {
-        std::array<pollfd, 2> polled{pollfd{out_open ? out->read.get() : -1, POLLIN, 0}, pollfd{err_open ? err->read.get() : -1, POLLIN, 0}};
+        std::array<pollfd, 2> polled{pollfd{out_open ? out->read.get() : -1, POLLIN, 0},
+                                     pollfd{err_open ? err->read.get() : -1, POLLIN, 0}};
         ::poll(polled.data(), polled.size(), wait_ms);
         if (polled[0].revents != 0) out_open = drain(out->read, spec.on_stdout);
         if (polled[1].revents != 0) err_open = drain(err->read, spec.on_stderr);
         ticker.maybe_tick();
-        // A grandchild may hold the pipes open for long, so the end of the child is what ends the loop; what it wrote
-        // before it ended is in the pipes by then.
-        if (polled[0].revents == 0 && polled[1].revents == 0 && ::waitpid(*pid, &wait_status, WNOHANG) == *pid) break;
+        // A grandchild may hold the pipes open for long, so the end of the child is what ends the loop; what
+        // it wrote before it ended is in the pipes by then.
+        if (polled[0].revents == 0 && polled[1].revents == 0 &&
+            ::waitpid(*pid, &wait_status, WNOHANG) == *pid)
+            break;
     }
     end.stopped = ticker.stopped();
     if (WIFEXITED(wait_status)) end.exit_code = WEXITSTATUS(wait_status);
@@ -159,7 +169,8 @@ Result<ProcessEnd> run_process(const ProcessSpec& spec) {
     ::fcntl(err->read.get(), F_SETFL, O_NONBLOCK);
     const auto drain_rest = [](const UniqueFd& fd, const std::function<void(std::string_view)>& sink) {
         char buffer[16384];
-        for (ssize_t count = ::read(fd.get(), buffer, sizeof buffer); count > 0; count = ::read(fd.get(), buffer, sizeof buffer)) {
+        for (ssize_t count = ::read(fd.get(), buffer, sizeof buffer); count > 0;
+             count = ::read(fd.get(), buffer, sizeof buffer)) {
             sink({buffer, static_cast<size_t>(count)});
         }
     };
@@ -168,10 +179,13 @@ Result<ProcessEnd> run_process(const ProcessSpec& spec) {
     return end;
 }
 
-Result<pid_t> start_process(const ProcessSpec& spec, int output_fd) { return spawn(spec, output_fd, output_fd); }
+Result<pid_t> start_process(const ProcessSpec& spec, int output_fd) {
+    return spawn(spec, output_fd, output_fd);
+}
 
 std::string to_text(const ProcessEnd& end) {
-    return end.signal != 0 ? "signal " + std::to_string(end.signal) : "exit code " + std::to_string(end.exit_code);
+    return end.signal != 0 ? "signal " + std::to_string(end.signal)
+                           : "exit code " + std::to_string(end.exit_code);
 }
 
 }  // namespace dbrestore::base

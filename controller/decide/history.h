@@ -1,6 +1,6 @@
 #pragma once
-// The server's memory of what was done to it. It outlives the restores, so that a name is not run twice and previous data
-// expires also when its restore was deleted.
+// The server's memory of what was done to it. It outlives the restores, so that a name is not run twice and
+// previous data expires also when its restore was deleted.
 
 #include "resources/database_restore.h"
 #include "resources/postgres_server.h"
@@ -8,6 +8,7 @@
 namespace dbrestore::decide {
 
 // The status with this finished restore's entry added; the oldest entries without previous data make room.
-resources::ServerStatus with_history_of(const resources::DatabaseRestore& restore, resources::ServerStatus status);
+resources::ServerStatus with_history_of(const resources::DatabaseRestore& restore,
+                                        resources::ServerStatus status);
 
 }  // namespace dbrestore::decide

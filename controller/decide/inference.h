@@ -22,7 +22,8 @@ Inference infer(const resources::PostgresServer& server, const std::optional<res
 // The container's definition in the pod template; null where there is none of that name.
 const nlohmann::json& container_named(const nlohmann::json& pod_spec, const std::string& name);
 
-// The arguments that the pod gives to `postgres` itself: what follows that word, or all arguments that begin with a dash.
+// The arguments that the pod gives to `postgres` itself: what follows that word, or all arguments that begin
+// with a dash.
 std::vector<std::string> server_arguments(const nlohmann::json& container);
 
 }  // namespace dbrestore::decide

@@ -18,18 +18,24 @@ namespace {
 constexpr int64_t job_kept_seconds = 86400;
 
 json restricted_container_context() {
-    return {{"allowPrivilegeEscalation", false}, {"readOnlyRootFilesystem", true}, {"capabilities", {{"drop", {"ALL"}}}}};
+    return {{"allowPrivilegeEscalation", false},
+            {"readOnlyRootFilesystem", true},
+            {"capabilities", {{"drop", {"ALL"}}}}};
 }
 
-// fsGroup is never set: the kubelet would change the modes of the data directory, which PostgreSQL then refuses. Its
-// value becomes a supplemental group instead.
+// fsGroup is never set: the kubelet would change the modes of the data directory, which PostgreSQL then
+// refuses. Its value becomes a supplemental group instead.
 json pod_context(const JobRecipe& recipe, const Workload& workload) {
-    json context{{"runAsNonRoot", true}, {"runAsUser", recipe.uid}, {"runAsGroup", recipe.gid}, {"seccompProfile", {{"type", "RuntimeDefault"}}}};
+    json context{{"runAsNonRoot", true},
+                 {"runAsUser", recipe.uid},
+                 {"runAsGroup", recipe.gid},
+                 {"seccompProfile", {{"type", "RuntimeDefault"}}}};
     const json& theirs = field(workload.pod_spec, "securityContext");
     json groups = list_at(theirs, "supplementalGroups");
     if (const auto& group = field(theirs, "fsGroup"); group.is_number_integer()) groups.push_back(group);
     if (!groups.empty()) context["supplementalGroups"] = groups;
-    if (const auto& options = field(theirs, "seLinuxOptions"); options.is_object()) context["seLinuxOptions"] = options;
+    if (const auto& options = field(theirs, "seLinuxOptions"); options.is_object())
+        context["seLinuxOptions"] = options;
     return context;
 }
 
@@ -50,9 +56,11 @@ json pod_annotations() {
             {"linkerd.io/inject", "disabled"}};
 }
 
-// Configuration that the database reads from outside its data directory. Under names of ours: theirs may be the same.
+// Configuration that the database reads from outside its data directory. Under names of ours: theirs may be
+// the same.
 void add_config_maps(const Inferred& inferred, const Workload& workload, json& mounts, json& volumes) {
-    for (const auto& mount : list_at(container_named(workload.pod_spec, inferred.container), "volumeMounts")) {
+    for (const auto& mount :
+         list_at(container_named(workload.pod_spec, inferred.container), "volumeMounts")) {
         for (const auto& volume : list_at(workload.pod_spec, "volumes")) {
             if (text_at(volume, "name") != text_at(mount, "name") || !volume.contains("configMap")) continue;
             const std::string name = "config-" + std::to_string(volumes.size());
@@ -64,7 +72,8 @@ void add_config_maps(const Inferred& inferred, const Workload& workload, json& m
     }
 }
 
-void add_volumes(const JobRecipe& recipe, const Inferred& inferred, const Workload& workload, json& pod, json& agent) {
+void add_volumes(const JobRecipe& recipe, const Inferred& inferred, const Workload& workload, json& pod,
+                 json& agent) {
     json mounts = {{{"name", "bundle"}, {"mountPath", resources::bundle_directory}, {"readOnly", true}},
                    {{"name", "tmp"}, {"mountPath", "/tmp"}},
                    {{"name", "shm"}, {"mountPath", "/dev/shm"}}};
@@ -77,25 +86,35 @@ void add_volumes(const JobRecipe& recipe, const Inferred& inferred, const Worklo
         if (!inferred.sub_path.empty()) mount["subPath"] = inferred.sub_path;
         mounts.push_back(mount);
         // Read-only at the volume too: then CSI neither changes owners nor labels beside the running server.
-        volumes.push_back({{"name", "data"}, {"persistentVolumeClaim", {{"claimName", inferred.claim_name}, {"readOnly", read_only}}}});
+        volumes.push_back(
+            {{"name", "data"},
+             {"persistentVolumeClaim", {{"claimName", inferred.claim_name}, {"readOnly", read_only}}}});
         add_config_maps(inferred, workload, mounts, volumes);
     }
     if (!recipe.dump_claim.empty()) {
-        mounts.push_back({{"name", "source"}, {"mountPath", resources::source_directory}, {"readOnly", true}});
-        volumes.push_back({{"name", "source"}, {"persistentVolumeClaim", {{"claimName", recipe.dump_claim}, {"readOnly", true}}}});
+        mounts.push_back(
+            {{"name", "source"}, {"mountPath", resources::source_directory}, {"readOnly", true}});
+        volumes.push_back(
+            {{"name", "source"},
+             {"persistentVolumeClaim", {{"claimName", recipe.dump_claim}, {"readOnly", true}}}});
     }
     if (!inferred.secret_name.empty()) {
-        mounts.push_back({{"name", "secret"}, {"mountPath", resources::secret_directory}, {"readOnly", true}});
+        mounts.push_back(
+            {{"name", "secret"}, {"mountPath", resources::secret_directory}, {"readOnly", true}});
         // Optional: so that the agent starts and names what is missing, among its other findings.
-        volumes.push_back({{"name", "secret"}, {"secret", {{"secretName", inferred.secret_name}, {"optional", true}, {"defaultMode", 0444}}}});
+        volumes.push_back(
+            {{"name", "secret"},
+             {"secret", {{"secretName", inferred.secret_name}, {"optional", true}, {"defaultMode", 0444}}}});
     }
     agent["volumeMounts"] = mounts;
     pod["volumes"] = volumes;
 }
 
 // Where the database may run, the pod may run; and what its node asks for, it brings.
-void follow_database(const JobRecipe& recipe, const Inferred& inferred, const Workload& workload, json& pod, json& agent) {
-    for (const char* name : {"nodeSelector", "tolerations", "imagePullSecrets", "runtimeClassName", "priorityClassName", "schedulerName"}) {
+void follow_database(const JobRecipe& recipe, const Inferred& inferred, const Workload& workload, json& pod,
+                     json& agent) {
+    for (const char* name : {"nodeSelector", "tolerations", "imagePullSecrets", "runtimeClassName",
+                             "priorityClassName", "schedulerName"}) {
         if (const auto& value = field(workload.pod_spec, name); !value.is_null()) pod[name] = value;
     }
     if (const auto& affinity = field(workload.pod_spec, "affinity.nodeAffinity"); !affinity.is_null()) {
@@ -112,18 +131,26 @@ void follow_database(const JobRecipe& recipe, const Inferred& inferred, const Wo
 
 }  // namespace
 
-std::string short_uid(const std::string& uid) { return uid.substr(0, 8); }
+std::string short_uid(const std::string& uid) {
+    return uid.substr(0, 8);
+}
 
 std::string job_name(const std::string& restore_uid, const std::string& step, int64_t attempt) {
     return "dbr-" + short_uid(restore_uid) + "-" + step + "-" + std::to_string(attempt);
 }
 
-std::string new_database_name(const std::string& restore_uid) { return "dbrestore_new_" + short_uid(restore_uid); }
-std::string old_database_name(const std::string& restore_uid) { return "dbrestore_old_" + short_uid(restore_uid); }
-std::string temporary_role_name(const std::string& restore_uid) { return "dbrestore_" + short_uid(restore_uid); }
+std::string new_database_name(const std::string& restore_uid) {
+    return "dbrestore_new_" + short_uid(restore_uid);
+}
+std::string old_database_name(const std::string& restore_uid) {
+    return "dbrestore_old_" + short_uid(restore_uid);
+}
+std::string temporary_role_name(const std::string& restore_uid) {
+    return "dbrestore_" + short_uid(restore_uid);
+}
 
-resources::AgentRequest base_request(const Inferred& inferred, const Workload& workload, const std::string& restore_name,
-                                     const std::string& restore_uid) {
+resources::AgentRequest base_request(const Inferred& inferred, const Workload& workload,
+                                     const std::string& restore_name, const std::string& restore_uid) {
     resources::AgentRequest request;
     request.restore_name = restore_name;
     request.restore_uid = restore_uid;
@@ -143,13 +170,15 @@ resources::AgentRequest base_request(const Inferred& inferred, const Workload& w
 
 json job_manifest(const JobRecipe& recipe, const Inferred& inferred, const Workload& workload) {
     json request = to_json(recipe.request);
-    json agent{{"name", "agent"},
-               {"image", inferred.image},
-               {"command", {std::string(resources::bundle_directory) + "/dbrestore-agent", recipe.request.step}},
-               {"env",
-                {{{"name", resources::request_variable}, {"value", request.dump()}},
-                 {{"name", resources::pod_uid_variable}, {"valueFrom", {{"fieldRef", {{"fieldPath", "metadata.uid"}}}}}}}},
-               {"securityContext", restricted_container_context()}};
+    json agent{
+        {"name", "agent"},
+        {"image", inferred.image},
+        {"command", {std::string(resources::bundle_directory) + "/dbrestore-agent", recipe.request.step}},
+        {"env",
+         {{{"name", resources::request_variable}, {"value", request.dump()}},
+          {{"name", resources::pod_uid_variable},
+           {"valueFrom", {{"fieldRef", {{"fieldPath", "metadata.uid"}}}}}}}},
+        {"securityContext", restricted_container_context()}};
     json pod{{"restartPolicy", "Never"},
              {"automountServiceAccountToken", false},
              {"enableServiceLinks", false},
@@ -157,21 +186,26 @@ json job_manifest(const JobRecipe& recipe, const Inferred& inferred, const Workl
              {"securityContext", pod_context(recipe, workload)}};
     add_volumes(recipe, inferred, workload, pod, agent);
     follow_database(recipe, inferred, workload, pod, agent);
-    pod["initContainers"] = {{{"name", "install"},
-                              {"image", recipe.agent_image},
-                              {"command", {std::string(resources::bundle_directory) + "/dbrestore-agent", "install", "/bundle"}},
-                              {"volumeMounts", {{{"name", "bundle"}, {"mountPath", "/bundle"}}}},
-                              {"resources", {{"requests", {{"cpu", "10m"}, {"memory", "16Mi"}}}}},
-                              {"securityContext", restricted_container_context()}}};
+    pod["initContainers"] = {
+        {{"name", "install"},
+         {"image", recipe.agent_image},
+         {"command", {std::string(resources::bundle_directory) + "/dbrestore-agent", "install", "/bundle"}},
+         {"volumeMounts", {{{"name", "bundle"}, {"mountPath", "/bundle"}}}},
+         {"resources", {{"requests", {{"cpu", "10m"}, {"memory", "16Mi"}}}}},
+         {"securityContext", restricted_container_context()}}};
     pod["containers"] = json::array({agent});
     return {{"apiVersion", "batch/v1"},
             {"kind", "Job"},
             {"metadata",
-             {{"name", job_name(recipe.restore_uid, recipe.step, recipe.attempt)}, {"namespace", recipe.namespace_name}, {"labels", labels(recipe)}}},
+             {{"name", job_name(recipe.restore_uid, recipe.step, recipe.attempt)},
+              {"namespace", recipe.namespace_name},
+              {"labels", labels(recipe)}}},
             {"spec",
              {{"backoffLimit", 0},
               {"ttlSecondsAfterFinished", job_kept_seconds},
-              {"template", {{"metadata", {{"labels", labels(recipe)}, {"annotations", pod_annotations()}}}, {"spec", pod}}}}}};
+              {"template",
+               {{"metadata", {{"labels", labels(recipe)}, {"annotations", pod_annotations()}}},
+                {"spec", pod}}}}}};
 }
 
 }  // namespace dbrestore::decide

@@ -1,5 +1,6 @@
 #pragma once
-// The Jobs that do the work, made from the database's own pod template: its image, its volumes, its place on the nodes.
+// The Jobs that do the work, made from the database's own pod template: its image, its volumes, its place on
+// the nodes.
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -18,7 +19,8 @@ inline constexpr const char* restore_name_label = "dbrestore.dev/restore-name";
 inline constexpr const char* server_label = "dbrestore.dev/server";
 inline constexpr const char* step_label = "dbrestore.dev/step";
 inline constexpr const char* attempt_label = "dbrestore.dev/attempt";
-inline constexpr const char* job_name_label = "batch.kubernetes.io/job-name";  // set on pods by Kubernetes itself
+inline constexpr const char* job_name_label =
+    "batch.kubernetes.io/job-name";  // set on pods by Kubernetes itself
 
 // The first eight digits of a UID: they name what belongs to one restore, in Kubernetes and in PostgreSQL.
 std::string short_uid(const std::string& uid);
@@ -37,7 +39,7 @@ struct JobRecipe {
     std::string agent_image;
     resources::AgentRequest request;
     DataMount data = DataMount::none;
-    std::string dump_claim;       // empty: no dump is mounted
+    std::string dump_claim;  // empty: no dump is mounted
     int64_t uid = 65532, gid = 65532;
     int64_t deadline_seconds = 600;
     bool database_stopped = false;  // then the pod may take the database's own resources
@@ -47,6 +49,7 @@ struct JobRecipe {
 resources::AgentRequest base_request(const resources::Inferred& inferred, const resources::Workload& workload,
                                      const std::string& restore_name, const std::string& restore_uid);
 
-nlohmann::json job_manifest(const JobRecipe& recipe, const resources::Inferred& inferred, const resources::Workload& workload);
+nlohmann::json job_manifest(const JobRecipe& recipe, const resources::Inferred& inferred,
+                            const resources::Workload& workload);
 
 }  // namespace dbrestore::decide

@@ -66,15 +66,19 @@ Plan wait_for_missing(const World& world, RestoreStatus status, const Reason& mi
 
 // A file that was not there makes no event when it appears: look again, ever more rarely.
 double preflight_pause_seconds(int64_t looked_times) {
-    return std::min(15.0 * static_cast<double>(int64_t{1} << std::clamp<int64_t>(looked_times - 1, 0, 5)), 300.0);
+    return std::min(15.0 * static_cast<double>(int64_t{1} << std::clamp<int64_t>(looked_times - 1, 0, 5)),
+                    300.0);
 }
 
 Plan pending(const World& world) {
     RestoreStatus status = world.restore.status;
     if (holds_lock(world)) {
         if (world.server->lock.fence) {
-            // Never reached by ourselves. To free the lock now would leave a stopped database to whoever comes next.
-            return save(world, std::move(status), "StatusLost", "this restore's status was taken away while it ran; the database is stopped, see `status.originalReplicas` of its PostgresServer");
+            // Never reached by ourselves. To free the lock now would leave a stopped database to whoever
+            // comes next.
+            return save(world, std::move(status), "StatusLost",
+                        "this restore's status was taken away while it ran; the database is stopped, see "
+                        "`status.originalReplicas` of its PostgresServer");
         }
         // It waits for something: others may go first.
         if (auto plan = end_other_jobs(world, "")) return *plan;
@@ -89,18 +93,25 @@ Plan pending(const World& world) {
         note(status, world, "Validated", Truth::no, never->reason, never->message);
         return finish(world, std::move(status), Phase::failed, never->reason, never->message);
     }
-    if (const auto missing = still_missing(world)) return wait_for_missing(world, std::move(status), *missing);
+    if (const auto missing = still_missing(world))
+        return wait_for_missing(world, std::move(status), *missing);
     if (status.step && status.step->attempt > 1) {
-        const double left = preflight_pause_seconds(status.step->attempt - 1) - base::seconds_between(status.step->start_time, world.now);
-        if (left > 0) return wait("looking again for what was missing", std::chrono::milliseconds(static_cast<int64_t>(left * 1000) + 100));
+        const double left = preflight_pause_seconds(status.step->attempt - 1) -
+                            base::seconds_between(status.step->start_time, world.now);
+        if (left > 0)
+            return wait("looking again for what was missing",
+                        std::chrono::milliseconds(static_cast<int64_t>(left * 1000) + 100));
     }
     note(status, world, "Validated", Truth::unknown, "NotYet", "nothing is missing; the checks follow");
-    return enter(world, std::move(status), Phase::queued, "waiting for its turn on PostgresServer \"" + world.restore.spec.server_name + "\"");
+    return enter(world, std::move(status), Phase::queued,
+                 "waiting for its turn on PostgresServer \"" + world.restore.spec.server_name + "\"");
 }
 
 // The one that was created first goes first; equal times are settled by name.
 const resources::DatabaseRestore* ahead_in_queue(const World& world) {
-    const auto order = [](const resources::DatabaseRestore& r) { return std::pair(r.meta.creation_time, r.meta.name); };
+    const auto order = [](const resources::DatabaseRestore& r) {
+        return std::pair(r.meta.creation_time, r.meta.name);
+    };
     for (const auto& rival : world.rivals) {
         if (rival.status.phase == Phase::queued && order(rival) < order(world.restore)) return &rival;
     }
@@ -108,39 +119,49 @@ const resources::DatabaseRestore* ahead_in_queue(const World& world) {
 }
 
 Plan queued(const World& world) {
-    if (const auto missing = still_missing(world)) return wait_for_missing(world, world.restore.status, *missing);
+    if (const auto missing = still_missing(world))
+        return wait_for_missing(world, world.restore.status, *missing);
     const auto& holder = world.server->lock.active_restore;
     if (holder && !holds_lock(world)) {
-        return save(world, world.restore.status, {}, "waiting for DatabaseRestore \"" + holder->name + "\" to finish on the same server");
+        return save(world, world.restore.status, {},
+                    "waiting for DatabaseRestore \"" + holder->name + "\" to finish on the same server");
     }
     if (const auto* first = ahead_in_queue(world); first != nullptr && !holder) {
-        Plan plan = save(world, world.restore.status, {}, "waiting behind DatabaseRestore \"" + first->meta.name + "\"");
+        Plan plan = save(world, world.restore.status, {},
+                         "waiting behind DatabaseRestore \"" + first->meta.name + "\"");
         plan.look_again_after = 10s;
         return plan;
     }
     RestoreStatus status = world.restore.status;
     status.start_time = status.start_time ? status.start_time : world.now;
-    Plan plan = enter(world, std::move(status), Phase::validating, "checking everything before anything is stopped");
+    Plan plan =
+        enter(world, std::move(status), Phase::validating, "checking everything before anything is stopped");
     // A crash after the lock leaves it held by a queued restore, which then goes on here.
-    if (!holds_lock(world)) plan.actions.insert(plan.actions.begin(), {AddFinalizers{}, SaveLock{{{{world.restore.meta.name, world.restore.meta.uid}}, {}, {}}}});
+    if (!holds_lock(world))
+        plan.actions.insert(
+            plan.actions.begin(),
+            {AddFinalizers{}, SaveLock{{{{world.restore.meta.name, world.restore.meta.uid}}, {}, {}}}});
     return plan;
 }
 
 std::string failed_messages(const std::vector<PreflightFinding>& findings) {
     std::string text;
     for (const auto& f : findings) {
-        if (f.outcome == PreflightFinding::Outcome::failed) text += (text.empty() ? "" : "; ") + f.check + ": " + f.message;
+        if (f.outcome == PreflightFinding::Outcome::failed)
+            text += (text.empty() ? "" : "; ") + f.check + ": " + f.message;
     }
     return text;
 }
 
 // The next look is another attempt: what a Job found before the wait says nothing of what is there after it.
 Plan look_again_later(const World& world, RestoreStatus status, const Reason& missing) {
-    if (status.step) status.step = resources::StepAttempt{status.step->name, status.step->attempt + 1, world.now, {}};
+    if (status.step)
+        status.step = resources::StepAttempt{status.step->name, status.step->attempt + 1, world.now, {}};
     return wait_for_missing(world, std::move(status), missing);
 }
 
-// Every finding is reported at once. What an object's appearance would cure is waited for; anything else ends it.
+// Every finding is reported at once. What an object's appearance would cure is waited for; anything else ends
+// it.
 Plan judge_preflight(const World& world, RestoreStatus status, const AgentResult& result) {
     status.preflight = workload_findings(world);
     status.preflight.insert(status.preflight.end(), result.findings.begin(), result.findings.end());
@@ -154,67 +175,99 @@ Plan judge_preflight(const World& world, RestoreStatus status, const AgentResult
     }
     const std::string message = failed_messages(status.preflight);
     if (!failed.empty()) {
-        const bool curable = std::ranges::all_of(failed, [&](const std::string& check) { return std::ranges::find(result.waiting_for, check) != result.waiting_for.end(); });
+        const bool curable = std::ranges::all_of(failed, [&](const std::string& check) {
+            return std::ranges::find(result.waiting_for, check) != result.waiting_for.end();
+        });
         if (curable) return look_again_later(world, std::move(status), {failed[0], message});
         note(status, world, "Validated", Truth::no, failed[0], message);
         return roll_back(world, std::move(status), failed[0], message);
     }
     status.original_replicas = world.workload->replicas;
     status.plan = resources::RestorePlan{
-        {"stop " + world.workload->kind + " " + world.workload->meta.name, "restore the dump into a new database beside the old one", "verify it",
-         "exchange the two by renaming", "start " + world.workload->kind + " " + world.workload->meta.name, "verify again through the network",
+        {"stop " + world.workload->kind + " " + world.workload->meta.name,
+         "restore the dump into a new database beside the old one", "verify it",
+         "exchange the two by renaming", "start " + world.workload->kind + " " + world.workload->meta.name,
+         "verify again through the network",
          "keep the old database for " + std::to_string(world.restore.spec.retain_seconds) + " s"},
-        result.what_is_lost, result.estimated_seconds, result.bytes};
-    note(status, world, "Validated", Truth::yes, "ChecksPassed", std::to_string(status.preflight.size()) + " checks passed");
+        result.what_is_lost,
+        result.estimated_seconds,
+        result.bytes};
+    note(status, world, "Validated", Truth::yes, "ChecksPassed",
+         std::to_string(status.preflight.size()) + " checks passed");
     return enter(world, std::move(status), Phase::stopping, "all checks passed; stopping the database");
 }
 
 // The probe's answer, or why no Job can run as the owner that it found.
 Plan judge_probe(const World& world, RestoreStatus status, AgentResult result) {
     if (result.outcome == AgentResult::Outcome::done && result.uid.value_or(0) > 0) {
-        status.data_owner = resources::DataOwner{*result.uid, result.gid.value_or(*result.uid)};
-        return save(world, std::move(status), {}, "the data directory belongs to uid " + std::to_string(*result.uid));
+        // The official image makes its directory as root and gives it to the user alone; no Job of ours takes
+        // root's group.
+        const int64_t gid = result.gid.value_or(0);
+        status.data_owner = resources::DataOwner{*result.uid, gid > 0 ? gid : *result.uid};
+        return save(world, std::move(status), {},
+                    "the data directory belongs to uid " + std::to_string(*result.uid));
     }
     if (result.outcome == AgentResult::Outcome::done) {
         result.outcome = AgentResult::Outcome::failed;
         result.reason = "DataOwnerUnknown";
-        result.message = result.uid ? "the data directory belongs to root; it must belong to the user that runs PostgreSQL" : "the probe did not tell who owns the data directory; `spec.postgres.uid` must be set";
+        result.message =
+            result.uid
+                ? "the data directory belongs to root; it must belong to the user that runs PostgreSQL"
+                : "the probe did not tell who owns the data directory; `spec.postgres.uid` must be set";
     }
     return judge_preflight(world, std::move(status), result);
 }
 
 Plan validating(const World& world) {
     RestoreStatus status = world.restore.status;
-    if (!holds_lock(world)) return enter(world, std::move(status), Phase::pending, "the lock is gone; starting over");
-    if (const auto missing = still_missing(world)) return look_again_later(world, std::move(status), *missing);
+    if (!holds_lock(world))
+        return enter(world, std::move(status), Phase::pending, "the lock is gone; starting over");
+    if (const auto missing = still_missing(world))
+        return look_again_later(world, std::move(status), *missing);
     const auto& inferred = *world.server->status.inferred;
     if (!status.data_owner && inferred.uid) {
         status.data_owner = resources::DataOwner{*inferred.uid, inferred.gid.value_or(*inferred.uid)};
         return save(world, std::move(status), {}, "the data directory's owner is known");
     }
     if (!status.data_owner) {
-        auto probe = run_step(world, {.name = "probe", .subcommand = "probe", .telling = "finding the data directory's owner", .data = DataMount::read_only});
+        auto probe = run_step(world, {.name = "probe",
+                                      .subcommand = "probe",
+                                      .telling = "finding the data directory's owner",
+                                      .data = DataMount::read_only});
         if (probe.plan) return *probe.plan;
         return judge_probe(world, std::move(status), *probe.result);
     }
     const auto* pod = ready_database_pod(world);
-    auto preflight = run_step(world, {.name = "preflight", .subcommand = "preflight", .telling = "checking the dump to its last byte, and the server",
-                                      .data = DataMount::read_only, .dump = true, .host = pod == nullptr ? "" : pod->pod_ip, .deadline_seconds = long_deadline_seconds});
+    auto preflight = run_step(world, {.name = "preflight",
+                                      .subcommand = "preflight",
+                                      .telling = "checking the dump to its last byte, and the server",
+                                      .data = DataMount::read_only,
+                                      .dump = true,
+                                      .host = pod == nullptr ? "" : pod->pod_ip,
+                                      .deadline_seconds = long_deadline_seconds});
     if (preflight.plan) return *preflight.plan;
     return judge_preflight(world, std::move(status), *preflight.result);
 }
 
 Plan stopping(const World& world) {
     RestoreStatus status = world.restore.status;
-    if (!world.server || !world.workload || !world.server->status.inferred) return roll_back(world, status, "ServerNotFound", "the PostgresServer or its workload is gone");
+    if (!world.server || !world.workload || !world.server->status.inferred)
+        return roll_back(world, status, "ServerNotFound", "the PostgresServer or its workload is gone");
     // Before anything is stopped: from here on a copy of this object must not run.
-    if (const auto at = world.restore.meta.annotations.find(resources::executed_annotation); at == world.restore.meta.annotations.end()) {
+    if (const auto at = world.restore.meta.annotations.find(resources::executed_annotation);
+        at == world.restore.meta.annotations.end()) {
         return {{MarkExecuted{true}}, "marking the restore as executed", false, 1000ms};
     }
     if (!status.stop_time) {
-        if (world.workload->when_scaled == "Delete" || world.workload->replicas > 1) return roll_back(world, status, "WorkloadChanged", failed_messages(workload_findings(world)));
+        if (world.workload->when_scaled == "Delete" || world.workload->replicas > 1)
+            return roll_back(world, status, "WorkloadChanged", failed_messages(workload_findings(world)));
         if (const auto* pod = ready_database_pod(world); pod != nullptr) {
-            const auto quiesce = run_step(world, {.name = "quiesce", .subcommand = "quiesce", .telling = "writing a checkpoint, so that the stop is short", .host = pod->pod_ip, .deadline_seconds = 60});
+            const auto quiesce =
+                run_step(world, {.name = "quiesce",
+                                 .subcommand = "quiesce",
+                                 .telling = "writing a checkpoint, so that the stop is short",
+                                 .host = pod->pod_ip,
+                                 .deadline_seconds = 60});
             if (quiesce.plan) return *quiesce.plan;  // how it ended is of no matter: the stop works without
         }
         if (!world.fresh) return look_fresh("looking once more before anything is stopped");
@@ -223,37 +276,57 @@ Plan stopping(const World& world) {
         return save(world, std::move(status), {}, "stopping the database");
     }
     if (auto plan = bring_to_rest(world)) return *plan;
-    note(status, world, "DatabaseStopped", Truth::yes, "ScaledToZero", "no pod but the restore's own can use the volume");
-    return enter(world, std::move(status), Phase::preparing, "the database is stopped; restoring the dump into a new database");
+    note(status, world, "DatabaseStopped", Truth::yes, "ScaledToZero",
+         "no pod but the restore's own can use the volume");
+    return enter(world, std::move(status), Phase::preparing,
+                 "the database is stopped; restoring the dump into a new database");
 }
 
 Plan step_at_rest(const World& world, const StepWish& wish, Phase next, const std::string& next_why) {
     if (auto plan = keep_at_rest(world)) return *plan;
     auto step = run_step(world, wish);
     if (step.plan) return *step.plan;
-    if (step.result->outcome != AgentResult::Outcome::done) return roll_back(world, world.restore.status, step.result->reason, step.result->message);
+    if (step.result->outcome != AgentResult::Outcome::done)
+        return roll_back(world, world.restore.status, step.result->reason, step.result->message);
     return enter(world, world.restore.status, next, next_why);
 }
 
 Plan preparing(const World& world) {
-    return step_at_rest(world, {.name = "prepare", .subcommand = "prepare", .telling = "restoring the dump into a new database", .data = DataMount::read_write, .dump = true,
-                                .deadline_seconds = world.restore.spec.active_deadline_seconds},
+    return step_at_rest(world,
+                        {.name = "prepare",
+                         .subcommand = "prepare",
+                         .telling = "restoring the dump into a new database",
+                         .data = DataMount::read_write,
+                         .dump = true,
+                         .deadline_seconds = world.restore.spec.active_deadline_seconds},
                         Phase::verifying, "the dump is restored; verifying the new database");
 }
 
 Plan verifying(const World& world) {
-    return step_at_rest(world, {.name = "verify", .subcommand = "verify", .telling = "verifying the new database", .data = DataMount::read_write, .deadline_seconds = long_deadline_seconds},
+    return step_at_rest(world,
+                        {.name = "verify",
+                         .subcommand = "verify",
+                         .telling = "verifying the new database",
+                         .data = DataMount::read_write,
+                         .deadline_seconds = long_deadline_seconds},
                         Phase::committing, "the new database is verified; exchanging it with the old one");
 }
 
 Plan committing(const World& world) {
     if (auto plan = keep_at_rest(world)) return *plan;
-    const auto commit = run_step(world, {.name = "commit", .subcommand = "commit", .telling = "exchanging the databases", .data = DataMount::read_write, .deadline_seconds = 3600});
+    const auto commit = run_step(world, {.name = "commit",
+                                         .subcommand = "commit",
+                                         .telling = "exchanging the databases",
+                                         .data = DataMount::read_write,
+                                         .deadline_seconds = 3600});
     if (commit.plan) return *commit.plan;
     RestoreStatus status = world.restore.status;
-    if (commit.result->outcome != AgentResult::Outcome::done) return roll_back(world, status, commit.result->reason, commit.result->message);
-    status.previous_data = resources::PreviousData{true, old_database_name(world.restore.meta.uid), commit.result->bytes, std::nullopt};
-    note(status, world, "DataRestored", Truth::yes, "Exchanged", "the restored database has taken the old one's name");
+    if (commit.result->outcome != AgentResult::Outcome::done)
+        return roll_back(world, status, commit.result->reason, commit.result->message);
+    status.previous_data = resources::PreviousData{true, old_database_name(world.restore.meta.uid),
+                                                   commit.result->bytes, std::nullopt};
+    note(status, world, "DataRestored", Truth::yes, "Exchanged",
+         "the restored database has taken the old one's name");
     return enter(world, std::move(status), Phase::starting, "the restored database is in place; starting");
 }
 
@@ -264,7 +337,9 @@ Plan begin_stage(const World& world, RestoreStatus status, const char* name, con
 }
 
 void start_expiry(const World& world, RestoreStatus& status) {
-    if (status.previous_data) status.previous_data->expiration_time = world.now + std::chrono::seconds(world.restore.spec.retain_seconds);
+    if (status.previous_data)
+        status.previous_data->expiration_time =
+            world.now + std::chrono::seconds(world.restore.spec.retain_seconds);
 }
 
 Plan succeed(const World& world, RestoreStatus status, const std::string& message) {
@@ -273,56 +348,84 @@ Plan succeed(const World& world, RestoreStatus status, const std::string& messag
 }
 
 // A client may have written already, so nothing is taken back.
-Plan fail_on_new_data(const World& world, RestoreStatus status, const std::string& reason, const std::string& message) {
+Plan fail_on_new_data(const World& world, RestoreStatus status, const std::string& reason,
+                      const std::string& message) {
     note(status, world, "DatabaseReady", Truth::no, reason, message);
     start_expiry(world, status);
-    return finish(world, std::move(status), Phase::failed, reason,
-                  message + "; clients may have written already, so the restored data stays; the old database is kept as \"" + old_database_name(world.restore.meta.uid) + "\"");
+    return finish(
+        world, std::move(status), Phase::failed, reason,
+        message +
+            "; clients may have written already, so the restored data stays; the old database is kept as \"" +
+            old_database_name(world.restore.meta.uid) + "\"");
 }
 
 Plan starting(const World& world) {
     RestoreStatus status = world.restore.status;
     const bool ready = resources::condition_is(status.conditions, "DatabaseReady", Truth::yes);
-    if (!status.step || (status.step->name != "start" && status.step->name != "verify-live")) return begin_stage(world, std::move(status), "start", "starting the database");
+    if (!status.step || (status.step->name != "start" && status.step->name != "verify-live"))
+        return begin_stage(world, std::move(status), "start", "starting the database");
     if (!ready) {
         if (auto plan = let_run(world)) return *plan;
-        if (status.original_replicas == 0) return succeed(world, std::move(status), "the dump is restored; the database stays scaled to 0, as it was");
+        if (status.original_replicas == 0)
+            return succeed(world, std::move(status),
+                           "the dump is restored; the database stays scaled to 0, as it was");
         if (ready_database_pod(world) == nullptr) {
-            if (base::seconds_between(status.step->start_time, world.now) < pod_ready_within_seconds) return wait("waiting until the database's pod is ready", 2000ms);
-            if (!world.fresh) return look_fresh("the database's pod is not ready; looking once more before the old data comes back");
-            return roll_back(world, std::move(status), "DatabaseNotReady", "the database's pod did not become ready on the restored data");
+            if (base::seconds_between(status.step->start_time, world.now) < pod_ready_within_seconds)
+                return wait("waiting until the database's pod is ready", 2000ms);
+            if (!world.fresh)
+                return look_fresh(
+                    "the database's pod is not ready; looking once more before the old data comes back");
+            return roll_back(world, std::move(status), "DatabaseNotReady",
+                             "the database's pod did not become ready on the restored data");
         }
         note(status, world, "DatabaseReady", Truth::yes, "PodReady", "the database's pod is ready");
-        if (status.stop_time) status.downtime_seconds = static_cast<int64_t>(base::seconds_between(*status.stop_time, world.now));
-        return save(world, std::move(status), {}, "the database's pod is ready; verifying through the network");
+        if (status.stop_time)
+            status.downtime_seconds =
+                static_cast<int64_t>(base::seconds_between(*status.stop_time, world.now));
+        return save(world, std::move(status), {},
+                    "the database's pod is ready; verifying through the network");
     }
     const auto* pod = ready_database_pod(world);
     const bool asked = status.step->name == "verify-live" && !status.step->job_uid.empty();
     if (pod == nullptr && !asked) {
-        const auto ready_since = resources::find_condition(status.conditions, "DatabaseReady")->last_transition_time;
-        if (base::seconds_between(ready_since, world.now) < pod_ready_within_seconds) return wait("waiting until the database's pod is ready again");
-        return fail_on_new_data(world, std::move(status), "DatabaseNotReady", "the database's pod was ready on the restored data, and then no more");
+        const auto ready_since =
+            resources::find_condition(status.conditions, "DatabaseReady")->last_transition_time;
+        if (base::seconds_between(ready_since, world.now) < pod_ready_within_seconds)
+            return wait("waiting until the database's pod is ready again");
+        return fail_on_new_data(world, std::move(status), "DatabaseNotReady",
+                                "the database's pod was ready on the restored data, and then no more");
     }
-    const auto verify = run_step(world, {.name = "verify-live", .subcommand = "verify", .telling = "verifying through the network", .host = pod == nullptr ? "" : pod->pod_ip, .deadline_seconds = short_deadline_seconds});
+    const auto verify = run_step(world, {.name = "verify-live",
+                                         .subcommand = "verify",
+                                         .telling = "verifying through the network",
+                                         .host = pod == nullptr ? "" : pod->pod_ip,
+                                         .deadline_seconds = short_deadline_seconds});
     if (verify.plan) return *verify.plan;
-    if (verify.result->outcome == AgentResult::Outcome::done) return succeed(world, std::move(status), "the dump is restored and serves");
+    if (verify.result->outcome == AgentResult::Outcome::done)
+        return succeed(world, std::move(status), "the dump is restored and serves");
     return fail_on_new_data(world, std::move(status), verify.result->reason, verify.result->message);
 }
 
 Plan finish_rolled_back(const World& world, RestoreStatus status) {
-    const resources::Failure failure = status.failure.value_or(resources::Failure{"Failed", "no reason was recorded", false});
-    return finish(world, std::move(status), failure.cancelled ? Phase::cancelled : Phase::failed, failure.reason, failure.message);
+    const resources::Failure failure =
+        status.failure.value_or(resources::Failure{"Failed", "no reason was recorded", false});
+    return finish(world, std::move(status), failure.cancelled ? Phase::cancelled : Phase::failed,
+                  failure.reason, failure.message);
 }
 
 Plan restart_old(const World& world, RestoreStatus status) {
     if (auto plan = let_run(world)) return *plan;
     if (status.original_replicas != 0 && ready_database_pod(world) == nullptr) {
-        if (base::seconds_between(status.step->start_time, world.now) < pod_ready_within_seconds) return wait("waiting until the database's pod is ready on the old data", 2000ms);
-        note(status, world, "DatabaseReady", Truth::no, "PodNotReady", "the database is back on its old data, but its pod did not become ready");
+        if (base::seconds_between(status.step->start_time, world.now) < pod_ready_within_seconds)
+            return wait("waiting until the database's pod is ready on the old data", 2000ms);
+        note(status, world, "DatabaseReady", Truth::no, "PodNotReady",
+             "the database is back on its old data, but its pod did not become ready");
         return finish_rolled_back(world, std::move(status));
     }
-    if (status.original_replicas != 0) note(status, world, "DatabaseReady", Truth::yes, "PodReady", "the old data is served again");
-    if (status.stop_time) status.downtime_seconds = static_cast<int64_t>(base::seconds_between(*status.stop_time, world.now));
+    if (status.original_replicas != 0)
+        note(status, world, "DatabaseReady", Truth::yes, "PodReady", "the old data is served again");
+    if (status.stop_time)
+        status.downtime_seconds = static_cast<int64_t>(base::seconds_between(*status.stop_time, world.now));
     return finish_rolled_back(world, std::move(status));
 }
 
@@ -334,19 +437,29 @@ Plan rolling_back(const World& world) {
         // The restored data came up after all, before it was taken back: a client may have written already.
         status.failure.reset();
         status.step.reset();
-        return enter(world, std::move(status), Phase::starting, "the database's pod became ready on the restored data, which therefore stays");
+        return enter(world, std::move(status), Phase::starting,
+                     "the database's pod became ready on the restored data, which therefore stays");
     }
-    if (auto plan = end_other_jobs(world, begun ? job_name(world.restore.meta.uid, "rollback", status.step->attempt) : "")) return *plan;
+    if (auto plan = end_other_jobs(
+            world, begun ? job_name(world.restore.meta.uid, "rollback", status.step->attempt) : ""))
+        return *plan;
     if (!status.stop_time) return finish_rolled_back(world, std::move(status));  // nothing was stopped
     if (!resources::condition_is(status.conditions, "DatabaseStopped", Truth::yes)) {
-        return begin_stage(world, std::move(status), "restart", "the data was not touched; starting");  // no Job has written yet
+        return begin_stage(world, std::move(status), "restart",
+                           "the data was not touched; starting");  // no Job has written yet
     }
     const bool asked = begun && !status.step->job_uid.empty();
     if (auto plan = asked ? keep_at_rest(world) : bring_to_rest(world)) return *plan;
-    const auto rollback = run_step(world, {.name = "rollback", .subcommand = "rollback", .telling = "bringing the old data back", .data = DataMount::read_write, .deadline_seconds = 3600, .endless = true});
+    const auto rollback = run_step(world, {.name = "rollback",
+                                           .subcommand = "rollback",
+                                           .telling = "bringing the old data back",
+                                           .data = DataMount::read_write,
+                                           .deadline_seconds = 3600,
+                                           .endless = true});
     if (rollback.plan) return *rollback.plan;
     status.previous_data.reset();
-    note(status, world, "DataRestored", Truth::no, status.failure ? status.failure->reason : "RolledBack", "the old data is in place");
+    note(status, world, "DataRestored", Truth::no, status.failure ? status.failure->reason : "RolledBack",
+         "the old data is in place");
     return begin_stage(world, std::move(status), "restart", "the old data is in place; starting");
 }
 
@@ -363,9 +476,11 @@ Plan ended(const World& world) {
     Plan plan{{}, to_text(restore.status.phase), false, std::nullopt};
     // A copy of another restore keeps its annotation: it must not run elsewhere either.
     const auto mark = restore.meta.annotations.find(resources::executed_annotation);
-    if (!succeeded && mark != restore.meta.annotations.end() && mark->second == restore.meta.uid) plan.actions.push_back(MarkExecuted{false});
+    if (!succeeded && mark != restore.meta.annotations.end() && mark->second == restore.meta.uid)
+        plan.actions.push_back(MarkExecuted{false});
     if (holds_lock(world)) {
-        if (own_entry(world) == nullptr) plan.actions.push_back(SaveServer{with_history_of(restore, world.server->status)});
+        if (own_entry(world) == nullptr)
+            plan.actions.push_back(SaveServer{with_history_of(restore, world.server->status)});
         plan.actions.push_back(SaveLock{});
     }
     if (restore.meta.has_finalizer(resources::finalizer_name)) plan.actions.push_back(RemoveFinalizers{});
@@ -376,7 +491,8 @@ Plan ended(const World& world) {
         status.previous_data->available = entry != nullptr && !entry->previous_database.empty();
     }
     const auto* summary = resources::find_condition(status.conditions, "Succeeded");
-    return save(world, std::move(status), summary == nullptr ? "" : summary->reason, summary == nullptr ? "" : summary->message);
+    return save(world, std::move(status), summary == nullptr ? "" : summary->reason,
+                summary == nullptr ? "" : summary->message);
 }
 
 }  // namespace
@@ -385,7 +501,11 @@ Plan decide(const World& world) {
     if (auto plan = way_out(world)) return *plan;
     const auto at = std::ranges::find(phase_table, world.restore.status.phase, &PhaseEntry::phase);
     // A phase of another version's making: leave it alone, and say so.
-    if (at == phase_table.end()) return {{}, "this version does not know the phase " + to_text(world.restore.status.phase), false, std::nullopt};
+    if (at == phase_table.end())
+        return {{},
+                "this version does not know the phase " + to_text(world.restore.status.phase),
+                false,
+                std::nullopt};
     return at->handle(world);
 }
 

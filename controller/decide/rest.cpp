@@ -9,7 +9,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
-Plan hold(const World& world, const std::string& reason, const std::string& message, std::chrono::milliseconds again) {
+Plan hold(const World& world, const std::string& reason, const std::string& message,
+          std::chrono::milliseconds again) {
     Plan plan = save(world, world.restore.status, reason, message);
     plan.look_again_after = again;
     return plan;
@@ -18,22 +19,33 @@ Plan hold(const World& world, const std::string& reason, const std::string& mess
 // Nothing where the server is there and this restore may speak for it.
 std::optional<Plan> wait_for_server(const World& world) {
     if (!world.server || !world.server->status.inferred || !world.workload) {
-        return hold(world, "ServerNotFound", "the PostgresServer or its workload is gone; waiting for it to come back", 30s);
+        return hold(world, "ServerNotFound",
+                    "the PostgresServer or its workload is gone; waiting for it to come back", 30s);
     }
-    // Two restores on one data directory would destroy it, so a lock that somebody else holds is never taken from him.
+    // Two restores on one data directory would destroy it, so a lock that somebody else holds is never taken
+    // from him.
     const auto& holder = world.server->lock.active_restore;
-    if (holder && !holds_lock(world)) return hold(world, "LockLost", "DatabaseRestore \"" + holder->name + "\" holds the lock; waiting until it has ended", 10s);
+    if (holder && !holds_lock(world))
+        return hold(world, "LockLost",
+                    "DatabaseRestore \"" + holder->name + "\" holds the lock; waiting until it has ended",
+                    10s);
     return std::nullopt;
 }
 
 Plan save_lock(const World& world, std::optional<resources::Fence> fence, const std::string& why) {
     const auto& restore = world.restore;
-    return {{SaveLock{{{{restore.meta.name, restore.meta.uid}}, restore.status.original_replicas, std::move(fence)}}}, why, false, 1000ms};
+    return {
+        {SaveLock{
+            {{{restore.meta.name, restore.meta.uid}}, restore.status.original_replicas, std::move(fence)}}},
+        why,
+        false,
+        1000ms};
 }
 
 std::optional<Plan> raise_fence(const World& world) {
     if (auto plan = wait_for_server(world)) return plan;
-    const resources::Fence fence{world.restore.meta.uid, world.restore.meta.name, {world.server->status.inferred->claim_name}};
+    const resources::Fence fence{
+        world.restore.meta.uid, world.restore.meta.name, {world.server->status.inferred->claim_name}};
     if (holds_lock(world) && world.server->lock.fence == fence) return std::nullopt;
     return save_lock(world, fence, "raising the fence");
 }
@@ -42,7 +54,9 @@ std::optional<Plan> scale_down(const World& world) {
     if (world.workload->replicas == 0) return std::nullopt;
     if (!world.fresh) return look_fresh("scaling the database to 0");
     if (world.workload->when_scaled == "Delete") {
-        return hold(world, "ClaimWouldBeDeleted", "`whenScaled` was set to Delete: stopping would delete the volume; it must be Retain", 10s);
+        return hold(world, "ClaimWouldBeDeleted",
+                    "`whenScaled` was set to Delete: stopping would delete the volume; it must be Retain",
+                    10s);
     }
     return Plan{{Scale{0}}, "scaling the database to 0", false, 1000ms};
 }
@@ -54,7 +68,10 @@ std::optional<Plan> wait_for_foreign_pods(const World& world) {
     const double waited = stop_time ? base::seconds_between(*stop_time, world.now) : 0;
     const std::string message = "waiting until pod \"" + foreign[0]->meta.name + "\" has ended";
     if (!foreign[0]->meta.deleting || waited <= pod_ready_within_seconds) return hold(world, "", message, 1s);
-    return hold(world, "FencingUnknown", message + ": its node \"" + foreign[0]->node_name + "\" may be unreachable, and no guess is made whether it still writes", 10s);
+    return hold(world, "FencingUnknown",
+                message + ": its node \"" + foreign[0]->node_name +
+                    "\" may be unreachable, and no guess is made whether it still writes",
+                10s);
 }
 
 }  // namespace
@@ -66,14 +83,16 @@ std::optional<Plan> bring_to_rest(const World& world) {
     return wait_for_foreign_pods(world);
 }
 
-// Somebody (GitOps, a person) may scale the workload up while it must rest. The fence refuses its pods; scaling down again
-// keeps their creation from backing off for minutes.
+// Somebody (GitOps, a person) may scale the workload up while it must rest. The fence refuses its pods;
+// scaling down again keeps their creation from backing off for minutes.
 std::optional<Plan> keep_at_rest(const World& world) {
     if (auto plan = raise_fence(world)) return plan;
     if (auto plan = scale_down(world)) {
         if (!plan->actions.empty() && std::holds_alternative<Scale>(plan->actions[0])) {
             plan->why = "scaling the database to 0 again";
-            plan->actions.push_back(Speak{true, "ScaledDuringRestore", "somebody scaled the workload up during the restore; it is scaled to 0 again, and to its former size afterwards"});
+            plan->actions.push_back(Speak{true, "ScaledDuringRestore",
+                                          "somebody scaled the workload up during the restore; it is scaled "
+                                          "to 0 again, and to its former size afterwards"});
         }
         return plan;
     }

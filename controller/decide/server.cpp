@@ -19,16 +19,22 @@ namespace {
 constexpr size_t max_history_entries = 100;
 constexpr double cleanup_pause_seconds = 60;
 
-void set_ready(const ServerWorld& world, ServerStatus& status, Truth truth, const std::string& reason, const std::string& message) {
-    resources::set_condition(status.conditions, {"Ready", truth, reason, message, world.server.meta.generation, world.now});
+void set_ready(const ServerWorld& world, ServerStatus& status, Truth truth, const std::string& reason,
+               const std::string& message) {
+    resources::set_condition(status.conditions,
+                             {"Ready", truth, reason, message, world.server.meta.generation, world.now});
 }
 
-// Of two servers on one claim the older one keeps it: otherwise each would have its own lock on the same data.
+// Of two servers on one claim the older one keeps it: otherwise each would have its own lock on the same
+// data.
 const PostgresServer* earlier_claimant(const ServerWorld& world, const resources::Inferred& inferred) {
     for (const auto& other : world.others) {
-        const bool same_workload = other.workload_kind == world.server.workload_kind && other.workload_name == world.server.workload_name;
-        const bool same_claim = other.status.inferred && other.status.inferred->claim_name == inferred.claim_name;
-        const bool earlier = std::pair(other.meta.creation_time, other.meta.name) < std::pair(world.server.meta.creation_time, world.server.meta.name);
+        const bool same_workload = other.workload_kind == world.server.workload_kind &&
+                                   other.workload_name == world.server.workload_name;
+        const bool same_claim =
+            other.status.inferred && other.status.inferred->claim_name == inferred.claim_name;
+        const bool earlier = std::pair(other.meta.creation_time, other.meta.name) <
+                             std::pair(world.server.meta.creation_time, world.server.meta.name);
         if ((same_workload || same_claim) && earlier) return &other;
     }
     return nullptr;
@@ -46,12 +52,15 @@ ServerStatus observed_status(const ServerWorld& world) {
     }
     const auto& inferred = std::get<resources::Inferred>(inference);
     if (const auto* other = earlier_claimant(world, inferred); other != nullptr) {
-        set_ready(world, status, Truth::no, "WorkloadClaimedTwice", "PostgresServer \"" + other->meta.name + "\" stands for the same workload or claim already; there must be one");
+        set_ready(world, status, Truth::no, "WorkloadClaimedTwice",
+                  "PostgresServer \"" + other->meta.name +
+                      "\" stands for the same workload or claim already; there must be one");
         return status;
     }
     if (!world.server.lock.active_restore) status.inferred = inferred;
     set_ready(world, status, Truth::yes, "Inferred",
-              "container \"" + inferred.container + "\", data directory " + inferred.data_directory + " on claim \"" + inferred.claim_name + "\"");
+              "container \"" + inferred.container + "\", data directory " + inferred.data_directory +
+                  " on claim \"" + inferred.claim_name + "\"");
     return status;
 }
 
@@ -78,7 +87,8 @@ const resources::Job* newest_cleanup(const ServerWorld& world, const HistoryEntr
     return newest;
 }
 
-CreateJob cleanup_job(const ServerWorld& world, const HistoryEntry& entry, const std::string& host, int64_t attempt) {
+CreateJob cleanup_job(const ServerWorld& world, const HistoryEntry& entry, const std::string& host,
+                      int64_t attempt) {
     const auto& inferred = *world.server.status.inferred;
     JobRecipe recipe;
     recipe.namespace_name = world.server.meta.namespace_name;
@@ -100,22 +110,29 @@ CreateJob cleanup_job(const ServerWorld& world, const HistoryEntry& entry, const
 // Drops the old database of one expired entry; the entry forgets it only once the drop is reported.
 void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
     if (entry.previous_database.empty() || !entry.expiration_time) return;
-    const auto look_again = [&plan](std::chrono::milliseconds after) { plan.look_again_after = plan.look_again_after ? std::min(*plan.look_again_after, after) : after; };
-    if (*entry.expiration_time > world.now) return look_again(std::min<std::chrono::milliseconds>(*entry.expiration_time - world.now + 1ms, 1h));
+    const auto look_again = [&plan](std::chrono::milliseconds after) {
+        plan.look_again_after = plan.look_again_after ? std::min(*plan.look_again_after, after) : after;
+    };
+    if (*entry.expiration_time > world.now)
+        return look_again(std::min<std::chrono::milliseconds>(*entry.expiration_time - world.now + 1ms, 1h));
     if (world.server.lock.active_restore) return;  // its end brings this server here again
     const resources::Job* job = newest_cleanup(world, entry);
     const auto report = job == nullptr ? world.reports.end() : world.reports.find(job->meta.name);
-    if (report != world.reports.end() && report->second.result && report->second.result->outcome == resources::AgentResult::Outcome::done) {
+    if (report != world.reports.end() && report->second.result &&
+        report->second.result->outcome == resources::AgentResult::Outcome::done) {
         entry.previous_database.clear();
         entry.previous_size_bytes = 0;
         entry.expiration_time.reset();
         return;
     }
     const double age_seconds = job == nullptr ? 0 : base::seconds_between(job->meta.creation_time, world.now);
-    if (job != nullptr && report == world.reports.end() && !job->finished()) return look_again(age_seconds < cleanup_pause_seconds ? 2s : 30s);
+    if (job != nullptr && report == world.reports.end() && !job->finished())
+        return look_again(age_seconds < cleanup_pause_seconds ? 2s : 30s);
     const resources::Pod* pod = ready_pod(world);
     // Ever more rarely: ended Jobs are kept for a day.
-    const bool paused = job != nullptr && age_seconds < std::min(cleanup_pause_seconds * static_cast<double>(attempt_of(*job)), 3600.0);
+    const bool paused =
+        job != nullptr &&
+        age_seconds < std::min(cleanup_pause_seconds * static_cast<double>(attempt_of(*job)), 3600.0);
     if (pod == nullptr || !world.server.status.inferred || !world.workload || paused) return look_again(30s);
     const int64_t attempt = job == nullptr ? 1 : attempt_of(*job) + 1;
     plan.actions.push_back(cleanup_job(world, entry, pod->pod_ip, attempt));
@@ -137,7 +154,8 @@ ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerSt
     }
     status.history.push_back(std::move(entry));
     while (status.history.size() > max_history_entries) {
-        const auto oldest = std::ranges::find_if(status.history, [](const HistoryEntry& e) { return e.previous_database.empty(); });
+        const auto oldest = std::ranges::find_if(
+            status.history, [](const HistoryEntry& e) { return e.previous_database.empty(); });
         if (oldest == status.history.end()) break;
         status.history.erase(oldest);
     }
@@ -148,7 +166,8 @@ Plan decide_server(const ServerWorld& world) {
     Plan plan{{}, "nothing to do", false, std::nullopt};
     ServerStatus status = observed_status(world);
     for (auto& entry : status.history) expire(world, entry, plan);
-    if (status != world.server.status) plan.actions.insert(plan.actions.begin(), SaveServer{std::move(status)});
+    if (status != world.server.status)
+        plan.actions.insert(plan.actions.begin(), SaveServer{std::move(status)});
     return plan;
 }
 

@@ -19,12 +19,14 @@ constexpr double given_up_after_seconds = 600;
 const resources::Job* current_job(const World& world) {
     const auto& step = *world.restore.status.step;
     const std::string name = job_name(world.restore.meta.uid, step.name, step.attempt);
-    const auto at = std::ranges::find_if(world.jobs, [&](const resources::Job& job) { return job.meta.name == name; });
+    const auto at =
+        std::ranges::find_if(world.jobs, [&](const resources::Job& job) { return job.meta.name == name; });
     return at == world.jobs.end() ? nullptr : &*at;
 }
 
 const resources::Pod* pod_of(const World& world, const std::string& job) {
-    const auto at = std::ranges::find_if(world.pods, [&](const resources::Pod& pod) { return pod.meta.label(job_name_label) == job; });
+    const auto at = std::ranges::find_if(
+        world.pods, [&](const resources::Pod& pod) { return pod.meta.label(job_name_label) == job; });
     return at == world.pods.end() ? nullptr : &*at;
 }
 
@@ -38,11 +40,13 @@ Plan begin(const World& world, const StepWish& wish, int64_t attempt, const std:
 Plan make_job(const World& world, const StepWish& wish) {
     Plan plan;
     plan.why = wish.telling;
-    // The fence is only as good as what was looked at: nothing is started on the data directory from a cached view.
+    // The fence is only as good as what was looked at: nothing is started on the data directory from a cached
+    // view.
     if (wish.data == DataMount::read_write) {
         if (!world.fresh) return look_fresh(wish.telling);
         const auto& step = *world.restore.status.step;
-        if (auto others = end_other_jobs(world, job_name(world.restore.meta.uid, step.name, step.attempt))) return *others;
+        if (auto others = end_other_jobs(world, job_name(world.restore.meta.uid, step.name, step.attempt)))
+            return *others;
     }
     const auto& restore = world.restore;
     const auto& inferred = *world.server->status.inferred;
@@ -84,7 +88,8 @@ std::string why_not_started(const World& world, const resources::Pod* pod) {
     if (pod != nullptr) {
         for (const auto* containers : {&pod->init_containers, &pod->containers}) {
             for (const auto& container : *containers) {
-                if (!container.waiting_message.empty()) return container.waiting_reason + ": " + container.waiting_message;
+                if (!container.waiting_message.empty())
+                    return container.waiting_reason + ": " + container.waiting_message;
             }
         }
     }
@@ -92,15 +97,20 @@ std::string why_not_started(const World& world, const resources::Pod* pod) {
 }
 
 bool agent_started(const resources::Pod* pod) {
-    return pod != nullptr && (pod->finished() || std::ranges::any_of(pod->containers, [](const auto& c) { return c.name == "agent" && (c.running || c.terminated); }));
+    return pod != nullptr && (pod->finished() || std::ranges::any_of(pod->containers, [](const auto& c) {
+                                  return c.name == "agent" && (c.running || c.terminated);
+                              }));
 }
 
-// Since its Job was made: the intent may have been saved long before, while the restore waited for something else.
+// Since its Job was made: the intent may have been saved long before, while the restore waited for something
+// else.
 double seconds_waited(const World& world, const resources::Job& job) {
-    return base::seconds_between(std::max(world.restore.status.step->start_time, job.meta.creation_time), world.now);
+    return base::seconds_between(std::max(world.restore.status.step->start_time, job.meta.creation_time),
+                                 world.now);
 }
 
-Plan watch_running(const World& world, const StepWish& wish, const resources::Job& job, const resources::Pod* pod) {
+Plan watch_running(const World& world, const StepWish& wish, const resources::Job& job,
+                   const resources::Pod* pod) {
     RestoreStatus status = world.restore.status;
     status.step->job_uid = job.meta.uid;
     if (world.report && world.report->progress) {
@@ -111,9 +121,11 @@ Plan watch_running(const World& world, const StepWish& wish, const resources::Jo
     Plan plan;
     if (pod != nullptr && pod->meta.deleting && waited > given_up_after_seconds) {
         plan = save(world, std::move(status), "FencingUnknown",
-                    "pod \"" + pod->meta.name + "\" does not end: its node \"" + pod->node_name + "\" may be unreachable, and no guess is made whether it still writes");
+                    "pod \"" + pod->meta.name + "\" does not end: its node \"" + pod->node_name +
+                        "\" may be unreachable, and no guess is made whether it still writes");
     } else if (!agent_started(pod) && waited > late_after_seconds) {
-        plan = save(world, std::move(status), "PodNotStarted", "Job " + job.meta.name + ": " + why_not_started(world, pod));
+        plan = save(world, std::move(status), "PodNotStarted",
+                    "Job " + job.meta.name + ": " + why_not_started(world, pod));
     } else {
         plan = save(world, std::move(status), {}, wish.telling);
     }
@@ -136,7 +148,8 @@ StepView try_again(const World& world, const StepWish& wish, AgentResult result)
         return {std::move(plan), std::nullopt};
     }
     Plan plan = begin(world, wish, step.attempt + 1, wish.telling + ", once more: " + result.message);
-    plan.actions.push_back(Speak{true, result.reason.empty() ? "StepRepeated" : result.reason, result.message});
+    plan.actions.push_back(
+        Speak{true, result.reason.empty() ? "StepRepeated" : result.reason, result.message});
     return {std::move(plan), std::nullopt};
 }
 
@@ -151,18 +164,23 @@ AgentResult retryable(const std::string& reason, const std::string& message) {
 // A Job that was there and is not any more: given up by us because it did not start, or deleted by somebody.
 AgentResult why_gone(const World& world, const StepWish& wish) {
     const auto* summary = resources::find_condition(world.restore.status.conditions, "Succeeded");
-    if (summary != nullptr && summary->reason == "PodNotStarted") return retryable(summary->reason, summary->message);
-    return retryable("JobDeleted", "somebody deleted Job " + job_name(world.restore.meta.uid, wish.name, world.restore.status.step->attempt));
+    if (summary != nullptr && summary->reason == "PodNotStarted")
+        return retryable(summary->reason, summary->message);
+    return retryable("JobDeleted", "somebody deleted Job " + job_name(world.restore.meta.uid, wish.name,
+                                                                      world.restore.status.step->attempt));
 }
 
-StepView view_of_end(const World& world, const StepWish& wish, const resources::Job& job, const resources::Pod* pod) {
+StepView view_of_end(const World& world, const StepWish& wish, const resources::Job& job,
+                     const resources::Pod* pod) {
     if (world.report && world.report->result) {
         const auto outcome = world.report->result->outcome;
-        const bool again = outcome == AgentResult::Outcome::retryable || (wish.endless && outcome == AgentResult::Outcome::failed);
+        const bool again = outcome == AgentResult::Outcome::retryable ||
+                           (wish.endless && outcome == AgentResult::Outcome::failed);
         if (again) return try_again(world, wish, *world.report->result);
         return {std::nullopt, world.report->result};
     }
-    std::string how = job.failure_reason.empty() ? "its pod ended without a result" : job.failure_reason + ": " + job.failure_message;
+    std::string how = job.failure_reason.empty() ? "its pod ended without a result"
+                                                 : job.failure_reason + ": " + job.failure_message;
     if (pod == nullptr) how = "its pod is gone, and the result with it";
     return try_again(world, wish, retryable("ResultLost", "Job " + job.meta.name + ": " + how));
 }
@@ -172,12 +190,19 @@ StepView view_of_end(const World& world, const StepWish& wish, const resources::
 std::optional<Plan> end_other_jobs(const World& world, const std::string& kept_job) {
     Plan plan{{}, "ending the restore's other Jobs", false, poll_interval};
     for (const auto& job : world.jobs) {
-        if (!job.finished() && !job.meta.deleting && job.meta.name != kept_job) plan.actions.push_back(DeleteJob{job.meta.name, job.meta.uid});
+        const resources::Pod* pod = pod_of(world, job.meta.name);
+        const bool over =
+            job.finished() || (pod != nullptr && pod->finished());  // its log stays for people to read
+        if (!over && !job.meta.deleting && job.meta.name != kept_job)
+            plan.actions.push_back(DeleteJob{job.meta.name, job.meta.uid});
     }
     if (!plan.actions.empty()) return plan;
     for (const auto& pod : world.pods) {
-        if (pod.finished() || pod.meta.label(restore_uid_label) != world.restore.meta.uid || pod.meta.label(job_name_label) == kept_job) continue;
-        plan = save(world, world.restore.status, {}, "waiting until pod \"" + pod.meta.name + "\" of another step has ended");
+        if (pod.finished() || pod.meta.label(restore_uid_label) != world.restore.meta.uid ||
+            pod.meta.label(job_name_label) == kept_job)
+            continue;
+        plan = save(world, world.restore.status, {},
+                    "waiting until pod \"" + pod.meta.name + "\" of another step has ended");
         plan.look_again_after = poll_interval;
         return plan;
     }
@@ -186,7 +211,8 @@ std::optional<Plan> end_other_jobs(const World& world, const std::string& kept_j
 
 StepView run_step(const World& world, const StepWish& wish) {
     const auto& status = world.restore.status;
-    if (!status.step || status.step->name != wish.name) return {begin(world, wish, 1, wish.telling), std::nullopt};
+    if (!status.step || status.step->name != wish.name)
+        return {begin(world, wish, 1, wish.telling), std::nullopt};
     const resources::Job* job = current_job(world);
     if (job == nullptr && !status.step->job_uid.empty()) {
         if (!world.fresh) return {Plan{{}, wish.telling, true, std::nullopt}, std::nullopt};
@@ -196,7 +222,8 @@ StepView run_step(const World& world, const StepWish& wish) {
     const resources::Pod* pod = pod_of(world, job->meta.name);
     // A Job counts a pod as failed once it is being deleted; its last process may still write then.
     const bool may_write = pod != nullptr && wish.data == DataMount::read_write && !pod->finished();
-    if ((job->finished() && !may_write) || (pod != nullptr && pod->finished())) return view_of_end(world, wish, *job, pod);
+    if ((job->finished() && !may_write) || (pod != nullptr && pod->finished()))
+        return view_of_end(world, wish, *job, pod);
     if (!agent_started(pod) && seconds_waited(world, *job) > given_up_after_seconds && !job->meta.deleting) {
         Plan plan = watch_running(world, wish, *job, pod);  // says why, and remembers that the Job was there
         plan.actions.push_back(DeleteJob{job->meta.name, job->meta.uid});

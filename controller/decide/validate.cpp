@@ -34,7 +34,8 @@ std::optional<Reason> not_supported_yet(const World& world) {
         return later("logical.database", "the server's own database, or absent,");
     }
     if (world.server && world.server->has_suspend) {
-        return Reason{"NotSupportedYet", "`spec.suspend` of PostgresServer \"" + world.server->meta.name + "\" must be empty in this version"};
+        return Reason{"NotSupportedYet", "`spec.suspend` of PostgresServer \"" + world.server->meta.name +
+                                             "\" must be empty in this version"};
     }
     return std::nullopt;
 }
@@ -43,39 +44,51 @@ std::optional<Reason> not_supported_yet(const World& world) {
 
 std::optional<Reason> never_runs(const World& world) {
     const auto& meta = world.restore.meta;
-    if (const auto at = meta.annotations.find(resources::executed_annotation); at != meta.annotations.end() && at->second != meta.uid) {
-        return Reason{"AlreadyExecuted", "this is a copy of a restore that ran already (annotation " + std::string(resources::executed_annotation) +
+    if (const auto at = meta.annotations.find(resources::executed_annotation);
+        at != meta.annotations.end() && at->second != meta.uid) {
+        return Reason{"AlreadyExecuted", "this is a copy of a restore that ran already (annotation " +
+                                             std::string(resources::executed_annotation) +
                                              "); a new restore must have no such annotation"};
     }
     if (world.server) {
         for (const auto& entry : world.server->status.history) {
             if (entry.restore == meta.name && entry.uid != meta.uid && entry.result == "Succeeded") {
-                return Reason{"AlreadyExecuted", "a restore named \"" + meta.name + "\" succeeded on this server at " + base::format_time(entry.completion_time) +
-                                                     "; to restore again `metadata.name` must be another name"};
+                return Reason{"AlreadyExecuted",
+                              "a restore named \"" + meta.name + "\" succeeded on this server at " +
+                                  base::format_time(entry.completion_time) +
+                                  "; to restore again `metadata.name` must be another name"};
             }
         }
     }
     // The API server refuses it too, but an edited CRD may not.
     if (!world.restore.spec.acknowledge_data_loss && world.restore.spec.dry_run == "None") {
-        return Reason{"NotAcknowledged", "`spec.acknowledgeDataLoss` must be true: the data written after the backup is lost"};
+        return Reason{"NotAcknowledged",
+                      "`spec.acknowledgeDataLoss` must be true: the data written after the backup is lost"};
     }
     return not_supported_yet(world);
 }
 
 std::optional<Reason> still_missing(const World& world) {
     const auto& spec = world.restore.spec;
-    if (!world.server) return Reason{"ServerNotFound", "PostgresServer \"" + spec.server_name + "\" does not exist in namespace " + world.restore.meta.namespace_name};
-    if (world.server->meta.deleting) return Reason{"ServerDeleting", "PostgresServer \"" + spec.server_name + "\" is being deleted"};
+    if (!world.server)
+        return Reason{"ServerNotFound", "PostgresServer \"" + spec.server_name +
+                                            "\" does not exist in namespace " +
+                                            world.restore.meta.namespace_name};
+    if (world.server->meta.deleting)
+        return Reason{"ServerDeleting", "PostgresServer \"" + spec.server_name + "\" is being deleted"};
     const auto* ready = resources::find_condition(world.server->status.conditions, "Ready");
     if (ready == nullptr || world.server->status.observed_generation != world.server->meta.generation) {
         return Reason{"ServerNotReady", "PostgresServer \"" + spec.server_name + "\" was not looked at yet"};
     }
     if (ready->status != resources::Truth::yes || !world.server->status.inferred || !world.workload) {
-        return Reason{"ServerNotReady", "PostgresServer \"" + spec.server_name + "\" is not ready: " + ready->reason + ": " + ready->message};
+        return Reason{"ServerNotReady", "PostgresServer \"" + spec.server_name +
+                                            "\" is not ready: " + ready->reason + ": " + ready->message};
     }
     for (const std::string& claim : {world.server->status.inferred->claim_name, spec.dump.claim_name}) {
         if (!claim.empty() && !world.claims.contains(claim)) {
-            return Reason{"ClaimNotFound", "PersistentVolumeClaim \"" + claim + "\" does not exist in namespace " + world.restore.meta.namespace_name};
+            return Reason{"ClaimNotFound", "PersistentVolumeClaim \"" + claim +
+                                               "\" does not exist in namespace " +
+                                               world.restore.meta.namespace_name};
         }
     }
     return std::nullopt;
@@ -89,22 +102,35 @@ std::vector<PreflightFinding> workload_findings(const World& world) {
     const bool keeps = workload.when_scaled != "Delete";
     findings.push_back(finding("ClaimWouldBeDeleted", keeps,
                                keeps ? "stopping keeps the volume"
-                                     : "`spec.persistentVolumeClaimRetentionPolicy.whenScaled` of " + name + " must be Retain: stopping the database would delete its volume"));
+                                     : "`spec.persistentVolumeClaimRetentionPolicy.whenScaled` of " + name +
+                                           " must be Retain: stopping the database would delete its volume"));
     const bool single = workload.replicas <= 1;
-    findings.push_back(finding("UnsupportedTopology", single,
-                               single ? "one server" : name + " has " + std::to_string(workload.replicas) + " replicas; it must have one"));
+    findings.push_back(
+        finding("UnsupportedTopology", single,
+                single ? "one server"
+                       : name + " has " + std::to_string(workload.replicas) + " replicas; it must have one"));
     const auto claim = world.claims.find(inferred.claim_name);
-    const bool shareable = claim == world.claims.end() ||
-                           std::ranges::find(claim->second.access_modes, "ReadWriteOncePod") == claim->second.access_modes.end();
-    findings.push_back(finding("VolumeAccess", shareable,
-                               shareable ? "the volume can be checked beside the running database"
-                                         : "claim \"" + inferred.claim_name + "\" is ReadWriteOncePod; its access mode must be ReadWriteOnce in this version"));
+    const bool shareable =
+        claim == world.claims.end() ||
+        std::ranges::find(claim->second.access_modes, "ReadWriteOncePod") == claim->second.access_modes.end();
+    findings.push_back(finding(
+        "VolumeAccess", shareable,
+        shareable ? "the volume can be checked beside the running database"
+                  : "claim \"" + inferred.claim_name +
+                        "\" is ReadWriteOncePod; its access mode must be ReadWriteOnce in this version"));
     if (const auto* crashing = crash_looping_pod(world); crashing != nullptr) {
-        findings.push_back(finding("DatabaseNotRunning", false, "pod \"" + crashing->meta.name + "\" keeps crashing; to restore a dump the database must run or be scaled to 0"));
+        findings.push_back(
+            finding("DatabaseNotRunning", false,
+                    "pod \"" + crashing->meta.name +
+                        "\" keeps crashing; to restore a dump the database must run or be scaled to 0"));
     } else if (workload.replicas > 0 && ready_database_pod(world) == nullptr) {
-        findings.push_back(finding("DatabaseNotRunning", false, name + " has no ready pod; to restore a dump the database must run or be scaled to 0"));
+        findings.push_back(
+            finding("DatabaseNotRunning", false,
+                    name + " has no ready pod; to restore a dump the database must run or be scaled to 0"));
     } else {
-        findings.push_back(finding("DatabaseNotRunning", true, workload.replicas > 0 ? "the database is running" : "the database is scaled to 0"));
+        findings.push_back(
+            finding("DatabaseNotRunning", true,
+                    workload.replicas > 0 ? "the database is running" : "the database is scaled to 0"));
     }
     return findings;
 }
@@ -112,7 +138,9 @@ std::vector<PreflightFinding> workload_findings(const World& world) {
 const resources::Pod* ready_database_pod(const World& world) {
     if (!world.workload) return nullptr;
     for (const auto& pod : world.pods) {
-        if (pod.owner_uid == world.workload->meta.uid && pod.ready && !pod.meta.deleting && !pod.pod_ip.empty()) return &pod;
+        if (pod.owner_uid == world.workload->meta.uid && pod.ready && !pod.meta.deleting &&
+            !pod.pod_ip.empty())
+            return &pod;
     }
     return nullptr;
 }
@@ -121,7 +149,9 @@ const resources::Pod* crash_looping_pod(const World& world) {
     for (const auto& pod : world.pods) {
         if (!world.workload || pod.owner_uid != world.workload->meta.uid || pod.ready) continue;
         for (const auto& container : pod.containers) {
-            if (container.waiting_reason == "CrashLoopBackOff" || container.restart_count >= crash_loop_restarts) return &pod;
+            if (container.waiting_reason == "CrashLoopBackOff" ||
+                container.restart_count >= crash_loop_restarts)
+                return &pod;
         }
     }
     return nullptr;
@@ -132,13 +162,15 @@ std::vector<const resources::Pod*> foreign_pods(const World& world) {
     const auto& claim = world.server->status.inferred->claim_name;
     for (const auto& pod : world.pods) {
         const bool mounts = std::ranges::find(pod.claim_names, claim) != pod.claim_names.end();
-        if (mounts && !pod.finished() && pod.meta.label(restore_uid_label) != world.restore.meta.uid) found.push_back(&pod);
+        if (mounts && !pod.finished() && pod.meta.label(restore_uid_label) != world.restore.meta.uid)
+            found.push_back(&pod);
     }
     return found;
 }
 
 bool holds_lock(const World& world) {
-    return world.server && world.server->lock.active_restore && world.server->lock.active_restore->uid == world.restore.meta.uid;
+    return world.server && world.server->lock.active_restore &&
+           world.server->lock.active_restore->uid == world.restore.meta.uid;
 }
 
 }  // namespace dbrestore::decide

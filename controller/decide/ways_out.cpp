@@ -9,10 +9,12 @@ using resources::Phase;
 
 namespace {
 
-bool holds_finalizer(const World& world) { return world.restore.meta.has_finalizer(resources::finalizer_name); }
+bool holds_finalizer(const World& world) {
+    return world.restore.meta.has_finalizer(resources::finalizer_name);
+}
 
-// From Committing on, only until a client may have written: then the new data is kept. In Starting that is when the fence
-// goes down; whether a pod was ready between two looks, nobody can tell.
+// From Committing on, only until a client may have written: then the new data is kept. In Starting that is
+// when the fence goes down; whether a pod was ready between two looks, nobody can tell.
 bool may_still_turn_back(const World& world) {
     const auto& status = world.restore.status;
     if (status.phase == Phase::committing || status.phase == Phase::rolling_back) return false;
@@ -32,20 +34,28 @@ std::optional<Plan> check_deadlines(const World& world) {
     const auto& restore = world.restore;
     const auto& status = restore.status;
     if (status.phase <= Phase::queued) {
-        if (base::seconds_between(restore.meta.creation_time, world.now) <= static_cast<double>(restore.spec.starting_deadline_seconds)) return std::nullopt;
+        if (base::seconds_between(restore.meta.creation_time, world.now) <=
+            static_cast<double>(restore.spec.starting_deadline_seconds))
+            return std::nullopt;
         const auto* succeeded = resources::find_condition(status.conditions, "Succeeded");
         return finish(world, status, Phase::failed, "StartDeadlineExceeded",
-                      "it could not start within " + std::to_string(restore.spec.starting_deadline_seconds) + " s of its creation" +
+                      "it could not start within " + std::to_string(restore.spec.starting_deadline_seconds) +
+                          " s of its creation" +
                           (succeeded == nullptr ? "" : "; it waited for: " + succeeded->message));
     }
     if (status.phase > Phase::verifying || !status.start_time) return std::nullopt;
-    if (base::seconds_between(*status.start_time, world.now) <= static_cast<double>(restore.spec.active_deadline_seconds)) return std::nullopt;
-    return roll_back(world, status, "DeadlineExceeded", "it did not reach its commit within " + std::to_string(restore.spec.active_deadline_seconds) + " s");
+    if (base::seconds_between(*status.start_time, world.now) <=
+        static_cast<double>(restore.spec.active_deadline_seconds))
+        return std::nullopt;
+    return roll_back(
+        world, status, "DeadlineExceeded",
+        "it did not reach its commit within " + std::to_string(restore.spec.active_deadline_seconds) + " s");
 }
 
 }  // namespace
 
-Plan roll_back(const World& world, resources::RestoreStatus status, const std::string& reason, const std::string& message, bool cancelled) {
+Plan roll_back(const World& world, resources::RestoreStatus status, const std::string& reason,
+               const std::string& message, bool cancelled) {
     status.failure = resources::Failure{reason.empty() ? "StepFailed" : reason, message, cancelled};
     const std::string why = status.failure->reason + ": " + message;
     return enter(world, std::move(status), Phase::rolling_back, why);
@@ -54,7 +64,8 @@ Plan roll_back(const World& world, resources::RestoreStatus status, const std::s
 std::optional<Plan> way_out(const World& world) {
     const auto& restore = world.restore;
     if (world.namespace_terminating) {
-        // Nothing can be created here any more, so nothing can be repaired; a finalizer would only keep the namespace.
+        // Nothing can be created here any more, so nothing can be repaired; a finalizer would only keep the
+        // namespace.
         Plan plan{{}, "the namespace is terminating", false, std::nullopt};
         if (holds_finalizer(world)) plan.actions.push_back(RemoveFinalizers{});
         return plan;

@@ -11,6 +11,7 @@ namespace dbrestore::decide {
 std::optional<Plan> way_out(const World& world);
 
 // From any phase that holds the lock: remember why, and bring the database back to what it was.
-Plan roll_back(const World& world, resources::RestoreStatus status, const std::string& reason, const std::string& message, bool cancelled = false);
+Plan roll_back(const World& world, resources::RestoreStatus status, const std::string& reason,
+               const std::string& message, bool cancelled = false);
 
 }  // namespace dbrestore::decide

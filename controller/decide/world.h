@@ -1,5 +1,6 @@
 #pragma once
-// All that was observed before a decision, the time included. Decisions are functions of this and of nothing else.
+// All that was observed before a decision, the time included. Decisions are functions of this and of nothing
+// else.
 
 #include <map>
 #include <optional>
@@ -20,7 +21,8 @@ struct Settings {
 // What concerns one DatabaseRestore.
 struct World {
     base::Time now{};
-    // True: every object was read from the API server for this decision. Destructive actions are decided on nothing less.
+    // True: every object was read from the API server for this decision. Destructive actions are decided on
+    // nothing less.
     bool fresh = false;
     bool namespace_terminating = false;
     Settings settings;
@@ -29,11 +31,12 @@ struct World {
     std::optional<resources::PostgresServer> server;
     std::optional<resources::Workload> workload;
     std::map<std::string, resources::Claim> claims;  // by name, those that exist
-    std::vector<resources::Pod> pods;                // of the workload, of our Jobs, and others that mount its claim
-    std::vector<resources::Job> jobs;                // of this restore
+    std::vector<resources::Pod> pods;  // of the workload, of our Jobs, and others that mount its claim
+    std::vector<resources::Job> jobs;  // of this restore
     std::vector<resources::DatabaseRestore> rivals;  // other unfinished restores of the same server
-    std::vector<resources::EventNote> notes;         // warnings about the current step's Job and pod, once it is late
-    std::optional<resources::AgentReport> report;    // of the current step's pod
+    std::vector<resources::EventNote>
+        notes;  // warnings about the current step's Job and pod, once it is late
+    std::optional<resources::AgentReport> report;  // of the current step's pod
 };
 
 // What concerns one PostgresServer.
@@ -42,9 +45,9 @@ struct ServerWorld {
     Settings settings;
     resources::PostgresServer server;
     std::optional<resources::Workload> workload;
-    std::vector<resources::PostgresServer> others;  // in the same namespace
-    std::vector<resources::Pod> pods;               // of the workload, and of cleanup Jobs
-    std::vector<resources::Job> jobs;               // cleanup Jobs of this server
+    std::vector<resources::PostgresServer> others;          // in the same namespace
+    std::vector<resources::Pod> pods;                       // of the workload, and of cleanup Jobs
+    std::vector<resources::Job> jobs;                       // cleanup Jobs of this server
     std::map<std::string, resources::AgentReport> reports;  // of cleanup Jobs that ended, by Job name
 };
 

@@ -26,18 +26,24 @@ struct Overloaded : Ts... {
 // 1024 bytes is the API's bound for an event's note.
 constexpr size_t max_note_bytes = 1000;
 
-std::string version_of(const json& document) { return resources::text_at(document, "metadata.resourceVersion"); }
+std::string version_of(const json& document) {
+    return resources::text_at(document, "metadata.resourceVersion");
+}
 
 json status_body(const char* kind, const resources::ObjectMeta& meta, json status) {
     return {{"apiVersion", resources::api_version},
             {"kind", kind},
-            {"metadata", {{"name", meta.name}, {"namespace", meta.namespace_name}, {"resourceVersion", meta.resource_version}}},
+            {"metadata",
+             {{"name", meta.name},
+              {"namespace", meta.namespace_name},
+              {"resourceVersion", meta.resource_version}}},
             {"status", std::move(status)}};
 }
 
 }  // namespace
 
-void OwnWrites::remember(const std::string& kind, const Key& key, const std::string& resource_version, base::Time now) {
+void OwnWrites::remember(const std::string& kind, const Key& key, const std::string& resource_version,
+                         base::Time now) {
     const std::lock_guard lock(mutex_);
     writes_[{kind, key}] = {resource_version, now};
 }
@@ -52,7 +58,8 @@ Status Applier::apply(World& world, const decide::Plan& plan) {
 Status Applier::apply(decide::ServerWorld& world, const decide::Plan& plan) {
     for (const auto& action : plan.actions) {
         Status done = base::success();
-        if (const auto* save = std::get_if<decide::SaveServer>(&action)) done = save_server(world.server, to_json(save->status), status_manager);
+        if (const auto* save = std::get_if<decide::SaveServer>(&action))
+            done = save_server(world.server, to_json(save->status), status_manager);
         if (const auto* create = std::get_if<decide::CreateJob>(&action)) done = create_job(create->manifest);
         if (!done) return done;
     }
@@ -64,13 +71,18 @@ Status Applier::carry_out(World& world, const decide::Action& action) {
     return std::visit(
         Overloaded{
             [&](const decide::SaveRestore& a) { return save_restore(restore, a.status); },
-            [&](const decide::SaveServer& a) { return save_server(*world.server, to_json(a.status), status_manager); },
+            [&](const decide::SaveServer& a) {
+                return save_server(*world.server, to_json(a.status), status_manager);
+            },
             [&](const decide::SaveLock& a) {
-                base::log_info("lock", {{"server", world.server->meta.name}, {"held", a.lock.active_restore ? "yes" : "no"}, {"fence", a.lock.fence ? "up" : "down"}});
+                base::log_info("lock", {{"server", world.server->meta.name},
+                                        {"held", a.lock.active_restore ? "yes" : "no"},
+                                        {"fence", a.lock.fence ? "up" : "down"}});
                 return save_server(*world.server, to_json(a.lock), lock_manager);
             },
             [&](const decide::AddFinalizers&) {
-                if (auto set = set_finalizer(restores_resource, "restore", restore.meta, true); !set) return set;
+                if (auto set = set_finalizer(restores_resource, "restore", restore.meta, true); !set)
+                    return set;
                 return set_finalizer(servers_resource, "server", world.server->meta, true);
             },
             [&](const decide::RemoveFinalizers&) { return remove_finalizers(world); },
@@ -92,18 +104,22 @@ Status Applier::carry_out(World& world, const decide::Action& action) {
 }
 
 Status Applier::save_restore(resources::DatabaseRestore& restore, const resources::RestoreStatus& status) {
-    const auto saved = client_.apply(restores_resource, restore.meta.key(), "status", status_body("DatabaseRestore", restore.meta, to_json(status)), {status_manager, true});
+    const auto saved =
+        client_.apply(restores_resource, restore.meta.key(), "status",
+                      status_body("DatabaseRestore", restore.meta, to_json(status)), {status_manager, true});
     if (!saved) return saved.error();
     own_writes_.remember("restore", restore.meta.key(), version_of(*saved), clock_.now());
     metrics_.status_saved(restore, status, clock_.now());
-    if (restore.status.phase != status.phase) base::log_info("phase", {{"from", to_text(restore.status.phase)}, {"to", to_text(status.phase)}});
+    if (restore.status.phase != status.phase)
+        base::log_info("phase", {{"from", to_text(restore.status.phase)}, {"to", to_text(status.phase)}});
     restore.meta.resource_version = version_of(*saved);
     restore.status = status;
     return base::success();
 }
 
 Status Applier::save_server(resources::PostgresServer& server, const json& status, const char* manager) {
-    const auto saved = client_.apply(servers_resource, server.meta.key(), "status", status_body("PostgresServer", server.meta, status), {manager, true});
+    const auto saved = client_.apply(servers_resource, server.meta.key(), "status",
+                                     status_body("PostgresServer", server.meta, status), {manager, true});
     if (!saved) return saved.error();
     own_writes_.remember("server", server.meta.key(), version_of(*saved), clock_.now());
     server.meta.resource_version = version_of(*saved);
@@ -111,11 +127,14 @@ Status Applier::save_server(resources::PostgresServer& server, const json& statu
 }
 
 // The whole list travels, guarded by resourceVersion, so that nobody else's finalizer is lost.
-Status Applier::set_finalizer(const kube::Resource& resource, const char* kind, resources::ObjectMeta& meta, bool wanted) {
+Status Applier::set_finalizer(const kube::Resource& resource, const char* kind, resources::ObjectMeta& meta,
+                              bool wanted) {
     if (meta.has_finalizer(resources::finalizer_name) == wanted) return base::success();
     auto finalizers = meta.finalizers;
-    if (wanted) finalizers.emplace_back(resources::finalizer_name);
-    else std::erase(finalizers, resources::finalizer_name);
+    if (wanted)
+        finalizers.emplace_back(resources::finalizer_name);
+    else
+        std::erase(finalizers, resources::finalizer_name);
     const json patch{{"metadata", {{"finalizers", finalizers}, {"resourceVersion", meta.resource_version}}}};
     const auto patched = client_.merge_patch(resource, meta.key(), "", patch, status_manager);
     if (!patched && patched.error().kind == ErrorKind::not_found && !wanted) return base::success();
@@ -128,17 +147,21 @@ Status Applier::set_finalizer(const kube::Resource& resource, const char* kind, 
 
 // The server's first: while the restore still has its own, a crash in between brings us back here.
 Status Applier::remove_finalizers(World& world) {
-    const bool others = world.server && world.server->lock.active_restore && world.server->lock.active_restore->uid != world.restore.meta.uid;
+    const bool others = world.server && world.server->lock.active_restore &&
+                        world.server->lock.active_restore->uid != world.restore.meta.uid;
     if (world.server && !others) {
-        if (auto removed = set_finalizer(servers_resource, "server", world.server->meta, false); !removed) return removed;
+        if (auto removed = set_finalizer(servers_resource, "server", world.server->meta, false); !removed)
+            return removed;
     }
     return set_finalizer(restores_resource, "restore", world.restore.meta, false);
 }
 
 Status Applier::mark_executed(resources::DatabaseRestore& restore, bool executed) {
     json patch{{"metadata", {{"resourceVersion", restore.meta.resource_version}}}};
-    patch["metadata"]["annotations"][resources::executed_annotation] = executed ? json(restore.meta.uid) : json(nullptr);
-    const auto patched = client_.merge_patch(restores_resource, restore.meta.key(), "", patch, status_manager);
+    patch["metadata"]["annotations"][resources::executed_annotation] =
+        executed ? json(restore.meta.uid) : json(nullptr);
+    const auto patched =
+        client_.merge_patch(restores_resource, restore.meta.key(), "", patch, status_manager);
     if (!patched) return patched.error();
     own_writes_.remember("restore", restore.meta.key(), version_of(*patched), clock_.now());
     restore.meta.resource_version = version_of(*patched);
@@ -146,16 +169,22 @@ Status Applier::mark_executed(resources::DatabaseRestore& restore, bool executed
 }
 
 Status Applier::create_job(const json& manifest) {
-    const Key key{resources::text_at(manifest, "metadata.namespace"), resources::text_at(manifest, "metadata.name")};
+    const Key key{resources::text_at(manifest, "metadata.namespace"),
+                  resources::text_at(manifest, "metadata.name")};
     auto created = client_.create(jobs_resource, key.namespace_name, manifest);
     if (!created && created.error().kind == ErrorKind::conflict) {
         // Ours from a round whose answer was lost, or somebody else's: the label tells.
         created = client_.get(jobs_resource, key);
         if (!created) return created.error();
         const auto existing = resources::job_from_json(*created);
-        const std::string wanted = resources::field(manifest, "metadata.labels").value(decide::restore_uid_label, "");
-        if (existing.meta.label(decide::restore_uid_label) != wanted) return base::error(ErrorKind::refused, "Job " + to_text(key) + " exists and is not this restore's", "delete or rename it");
-        if (existing.meta.deleting) return base::error(ErrorKind::unavailable, "Job " + to_text(key) + " is still being deleted");
+        const std::string wanted =
+            resources::field(manifest, "metadata.labels").value(decide::restore_uid_label, "");
+        if (existing.meta.label(decide::restore_uid_label) != wanted)
+            return base::error(ErrorKind::refused,
+                               "Job " + to_text(key) + " exists and is not this restore's",
+                               "delete or rename it");
+        if (existing.meta.deleting)
+            return base::error(ErrorKind::unavailable, "Job " + to_text(key) + " is still being deleted");
     }
     if (!created) return created.error();
     base::log_info("Job", {{"job", key.name}});
@@ -167,9 +196,11 @@ Status Applier::create_job(const json& manifest) {
 
 Status Applier::scale(const resources::Workload& workload, int64_t replicas) {
     json patch{{"spec", {{"replicas", replicas}}}};
-    // Down only as what was checked: a change in between (whenScaled!) is a conflict, and everything is looked at again.
+    // Down only as what was checked: a change in between (whenScaled!) is a conflict, and everything is
+    // looked at again.
     if (replicas == 0) patch["metadata"]["resourceVersion"] = workload.meta.resource_version;
-    const auto scaled = client_.merge_patch(stateful_sets_resource, workload.meta.key(), "scale", patch, status_manager);
+    const auto scaled =
+        client_.merge_patch(stateful_sets_resource, workload.meta.key(), "scale", patch, status_manager);
     if (!scaled) return scaled.error();
     base::log_info("scaled", {{"workload", workload.meta.name}, {"replicas", std::to_string(replicas)}});
     own_writes_.remember("workload", workload.meta.key(), version_of(*scaled), clock_.now());
@@ -177,9 +208,12 @@ Status Applier::scale(const resources::Workload& workload, int64_t replicas) {
 }
 
 void Applier::speak(const resources::DatabaseRestore& restore, const decide::Speak& event) {
-    base::log(event.warning ? base::LogLevel::warning : base::LogLevel::info, event.message, {{"event", event.reason}});
+    base::log(event.warning ? base::LogLevel::warning : base::LogLevel::info, event.message,
+              {{"event", event.reason}});
     const std::string now = base::format_time_micro(clock_.now());
-    const std::string name = restore.meta.name + "." + base::sha256_hex(restore.meta.uid + event.reason + event.message + now).substr(0, 16);
+    const std::string name =
+        restore.meta.name + "." +
+        base::sha256_hex(restore.meta.uid + event.reason + event.message + now).substr(0, 16);
     const json document{{"apiVersion", "events.k8s.io/v1"},
                         {"kind", "Event"},
                         {"metadata", {{"name", name}, {"namespace", restore.meta.namespace_name}}},
@@ -197,7 +231,8 @@ void Applier::speak(const resources::DatabaseRestore& restore, const decide::Spe
                           {"namespace", restore.meta.namespace_name},
                           {"uid", restore.meta.uid}}}};
     // An event tells; it decides nothing. So its failure is logged, and the round goes on.
-    if (const auto created = client_.create(events_resource, restore.meta.namespace_name, document); !created) {
+    if (const auto created = client_.create(events_resource, restore.meta.namespace_name, document);
+        !created) {
         base::log_warning("cannot record an event", {{"error", to_text(created.error())}});
     }
 }

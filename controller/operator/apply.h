@@ -13,18 +13,22 @@
 
 namespace dbrestore::op {
 
-// The resourceVersions of our own newest writes. A key is worked on only once the caches have seen them: a decision on
-// what was before our own write would repeat it.
+// The resourceVersions of our own newest writes. A key is worked on only once the caches have seen them: a
+// decision on what was before our own write would repeat it.
 class OwnWrites {
 public:
-    void remember(const std::string& kind, const resources::Key& key, const std::string& resource_version, base::Time now);
-    // True when the cache has caught up, or has had ten seconds for it (an API server that was restored counts anew).
+    void remember(const std::string& kind, const resources::Key& key, const std::string& resource_version,
+                  base::Time now);
+    // True when the cache has caught up, or has had ten seconds for it (an API server that was restored
+    // counts anew).
     template <typename T>
-    bool seen(const std::string& kind, const resources::Key& key, const kube::Cache<T>& cache, base::Time now) {
+    bool seen(const std::string& kind, const resources::Key& key, const kube::Cache<T>& cache,
+              base::Time now) {
         const std::lock_guard lock(mutex_);
         const auto at = writes_.find({kind, key});
         if (at == writes_.end()) return true;
-        if (!cache.has_seen(at->second.resource_version) && base::seconds_between(at->second.time, now) < 10) return false;
+        if (!cache.has_seen(at->second.resource_version) && base::seconds_between(at->second.time, now) < 10)
+            return false;
         writes_.erase(at);
         return true;
     }
@@ -50,8 +54,10 @@ public:
 private:
     base::Status carry_out(decide::World& world, const decide::Action& action);
     base::Status save_restore(resources::DatabaseRestore& restore, const resources::RestoreStatus& status);
-    base::Status save_server(resources::PostgresServer& server, const nlohmann::json& status, const char* manager);
-    base::Status set_finalizer(const kube::Resource& resource, const char* kind, resources::ObjectMeta& meta, bool wanted);
+    base::Status save_server(resources::PostgresServer& server, const nlohmann::json& status,
+                             const char* manager);
+    base::Status set_finalizer(const kube::Resource& resource, const char* kind, resources::ObjectMeta& meta,
+                               bool wanted);
     base::Status remove_finalizers(decide::World& world);
     base::Status mark_executed(resources::DatabaseRestore& restore, bool executed);
     base::Status create_job(const nlohmann::json& manifest);

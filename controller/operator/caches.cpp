@@ -22,15 +22,24 @@ const T& present(const std::shared_ptr<const T>& before, const std::shared_ptr<c
 
 Caches::Caches(kube::WorkQueue& restore_queue, kube::WorkQueue& server_queue)
     : restores([](const nlohmann::json& o) { return std::optional(resources::restore_from_json(o)); },
-               [this](const Key& key, const auto& before, const auto& after) { wake_for_restore(key, after ? after.get() : before.get()); }),
+               [this](const Key& key, const auto& before, const auto& after) {
+                   wake_for_restore(key, after ? after.get() : before.get());
+               }),
       servers([](const nlohmann::json& o) { return std::optional(resources::server_from_json(o)); },
               [this](const Key& key, const auto&, const auto&) { wake_for_server(key); }),
-      workloads([](const nlohmann::json& o) { return std::optional(resources::workload_from_json(o, "StatefulSet")); },
-                [this](const Key& key, const auto&, const auto&) { wake_for_workload(key); }),
+      workloads(
+          [](const nlohmann::json& o) {
+              return std::optional(resources::workload_from_json(o, "StatefulSet"));
+          },
+          [this](const Key& key, const auto&, const auto&) { wake_for_workload(key); }),
       pods([](const nlohmann::json& o) { return std::optional(resources::pod_from_json(o)); },
-           [this](const Key&, const auto& before, const auto& after) { wake_for_pod(present(before, after)); }),
+           [this](const Key&, const auto& before, const auto& after) {
+               wake_for_pod(present(before, after));
+           }),
       jobs([](const nlohmann::json& o) { return std::optional(resources::job_from_json(o)); },
-           [this](const Key&, const auto& before, const auto& after) { wake_for_job(present(before, after)); }),
+           [this](const Key&, const auto& before, const auto& after) {
+               wake_for_job(present(before, after));
+           }),
       claims([](const nlohmann::json& o) { return std::optional(resources::claim_from_json(o)); },
              [this](const Key& key, const auto&, const auto&) { wake_for_claim(key); }),
       restore_queue_(restore_queue),
@@ -38,7 +47,8 @@ Caches::Caches(kube::WorkQueue& restore_queue, kube::WorkQueue& server_queue)
 
 void Caches::wake_restores_of(const Key& server, bool unfinished_only) {
     const auto theirs = restores.list_if([&](const DatabaseRestore& r) {
-        return r.meta.namespace_name == server.namespace_name && r.spec.server_name == server.name && !(unfinished_only && is_final(r.status.phase));
+        return r.meta.namespace_name == server.namespace_name && r.spec.server_name == server.name &&
+               !(unfinished_only && is_final(r.status.phase));
     });
     for (const auto& restore : theirs) restore_queue_.add(restore->meta.key());
 }
@@ -52,14 +62,19 @@ void Caches::wake_for_server(const Key& key) {
     server_queue_.add(key);
     wake_restores_of(key, false);
     // Two servers on one workload know of each other.
-    for (const auto& other : servers.list_if([&](const PostgresServer& s) { return s.meta.namespace_name == key.namespace_name && s.meta.name != key.name; })) {
-        const bool claimed_twice = std::ranges::any_of(other->status.conditions, [](const auto& c) { return c.reason == "WorkloadClaimedTwice"; });
+    for (const auto& other : servers.list_if([&](const PostgresServer& s) {
+             return s.meta.namespace_name == key.namespace_name && s.meta.name != key.name;
+         })) {
+        const bool claimed_twice = std::ranges::any_of(
+            other->status.conditions, [](const auto& c) { return c.reason == "WorkloadClaimedTwice"; });
         if (claimed_twice) server_queue_.add(other->meta.key());
     }
 }
 
 void Caches::wake_for_workload(const Key& key) {
-    for (const auto& server : servers.list_if([&](const PostgresServer& s) { return s.meta.namespace_name == key.namespace_name && s.workload_name == key.name; })) {
+    for (const auto& server : servers.list_if([&](const PostgresServer& s) {
+             return s.meta.namespace_name == key.namespace_name && s.workload_name == key.name;
+         })) {
         server_queue_.add(server->meta.key());
         wake_restores_of(server->meta.key(), true);
     }
@@ -69,12 +84,14 @@ void Caches::wake_for_pod(const resources::Pod& pod) {
     const std::string& ns = pod.meta.namespace_name;
     if (const std::string restore = pod.meta.label(decide::restore_name_label); !restore.empty()) {
         restore_queue_.add({ns, restore});
-        if (pod.meta.label(decide::step_label) == "cleanup") server_queue_.add({ns, pod.meta.label(decide::server_label)});
+        if (pod.meta.label(decide::step_label) == "cleanup")
+            server_queue_.add({ns, pod.meta.label(decide::server_label)});
         return;
     }
     if (pod.claim_names.empty()) return;
     const auto concerned = servers.list_if([&](const PostgresServer& s) {
-        return s.meta.namespace_name == ns && s.status.inferred && std::ranges::find(pod.claim_names, s.status.inferred->claim_name) != pod.claim_names.end();
+        return s.meta.namespace_name == ns && s.status.inferred &&
+               std::ranges::find(pod.claim_names, s.status.inferred->claim_name) != pod.claim_names.end();
     });
     for (const auto& server : concerned) {
         server_queue_.add(server->meta.key());
@@ -86,11 +103,14 @@ void Caches::wake_for_job(const resources::Job& job) {
     const std::string restore = job.meta.label(decide::restore_name_label);
     if (restore.empty()) return;
     restore_queue_.add({job.meta.namespace_name, restore});
-    if (job.meta.label(decide::step_label) == "cleanup") server_queue_.add({job.meta.namespace_name, job.meta.label(decide::server_label)});
+    if (job.meta.label(decide::step_label) == "cleanup")
+        server_queue_.add({job.meta.namespace_name, job.meta.label(decide::server_label)});
 }
 
 void Caches::wake_for_claim(const Key& key) {
-    const auto waiting = restores.list_if([&](const DatabaseRestore& r) { return r.meta.namespace_name == key.namespace_name && !is_final(r.status.phase); });
+    const auto waiting = restores.list_if([&](const DatabaseRestore& r) {
+        return r.meta.namespace_name == key.namespace_name && !is_final(r.status.phase);
+    });
     for (const auto& restore : waiting) restore_queue_.add(restore->meta.key());
 }
 
@@ -110,12 +130,13 @@ void Caches::start(kube::Http& http, const std::string& namespace_name, std::sto
 }
 
 bool Caches::synced() const {
-    return restores.synced() && servers.synced() && workloads.synced() && pods.synced() && jobs.synced() && claims.synced();
+    return restores.synced() && servers.synced() && workloads.synced() && pods.synced() && jobs.synced() &&
+           claims.synced();
 }
 
 bool Caches::wait_synced(const std::stop_token& stop) const {
-    return restores.wait_synced(stop) && servers.wait_synced(stop) && workloads.wait_synced(stop) && pods.wait_synced(stop) && jobs.wait_synced(stop) &&
-           claims.wait_synced(stop);
+    return restores.wait_synced(stop) && servers.wait_synced(stop) && workloads.wait_synced(stop) &&
+           pods.wait_synced(stop) && jobs.wait_synced(stop) && claims.wait_synced(stop);
 }
 
 }  // namespace dbrestore::op

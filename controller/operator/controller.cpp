@@ -14,8 +14,9 @@ constexpr auto catch_up_pause = 500ms;
 
 }  // namespace
 
-Controller::Controller(kube::Client& client, Caches& caches, kube::WorkQueue& restore_queue, kube::WorkQueue& server_queue, Metrics& metrics,
-                       const base::Clock& clock, decide::Settings settings)
+Controller::Controller(kube::Client& client, Caches& caches, kube::WorkQueue& restore_queue,
+                       kube::WorkQueue& server_queue, Metrics& metrics, const base::Clock& clock,
+                       decide::Settings settings)
     : caches_(caches),
       restore_queue_(restore_queue),
       server_queue_(server_queue),
@@ -34,8 +35,13 @@ void Controller::work(const std::string& name, kube::WorkQueue& queue, Reconcile
         metrics_.worker_busy(name, 1);
         const Outcome outcome = reconcile(*key);
         metrics_.worker_busy(name, -1);
-        const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        metrics_.reconciled(name, outcome == Outcome::error ? "error" : outcome == Outcome::again ? "requeue_after" : "success", seconds);
+        const double seconds =
+            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+        metrics_.reconciled(name,
+                            outcome == Outcome::error   ? "error"
+                            : outcome == Outcome::again ? "requeue_after"
+                                                        : "success",
+                            seconds);
         if (outcome != Outcome::error) queue.forget(*key);
         queue.done(*key);
     }
@@ -43,18 +49,28 @@ void Controller::work(const std::string& name, kube::WorkQueue& queue, Reconcile
 
 void Controller::start(int workers) {
     for (int i = 0; i < workers; ++i) {
-        threads_.emplace_back([this] { work("restore", restore_queue_, [this](const Key& key) { return reconcile_restore(key); }); });
-        threads_.emplace_back([this] { work("server", server_queue_, [this](const Key& key) { return reconcile_server(key); }); });
+        threads_.emplace_back([this] {
+            work("restore", restore_queue_, [this](const Key& key) { return reconcile_restore(key); });
+        });
+        threads_.emplace_back([this] {
+            work("server", server_queue_, [this](const Key& key) { return reconcile_server(key); });
+        });
     }
 }
 
-void Controller::join() { threads_.clear(); }
+void Controller::join() {
+    threads_.clear();
+}
 
-Controller::Outcome Controller::handle_error(kube::WorkQueue& queue, const Key& key, const base::Error& error) {
+Controller::Outcome Controller::handle_error(kube::WorkQueue& queue, const Key& key,
+                                             const base::Error& error) {
     // A conflict is the guard at work: somebody wrote first, and the next round sees it.
-    base::log(error.kind == base::ErrorKind::conflict ? base::LogLevel::debug : base::LogLevel::warning, "trying again", {{"error", to_text(error)}});
-    if (error.retry_after_seconds > 0) queue.add_after(key, std::chrono::seconds(error.retry_after_seconds));
-    else queue.add_rate_limited(key);
+    base::log(error.kind == base::ErrorKind::conflict ? base::LogLevel::debug : base::LogLevel::warning,
+              "trying again", {{"error", to_text(error)}});
+    if (error.retry_after_seconds > 0)
+        queue.add_after(key, std::chrono::seconds(error.retry_after_seconds));
+    else
+        queue.add_rate_limited(key);
     return Outcome::error;
 }
 
@@ -62,12 +78,15 @@ Controller::Outcome Controller::handle_error(kube::WorkQueue& queue, const Key& 
 bool Controller::caught_up(const Key& key) {
     const auto now = clock_.now();
     const auto restore = caches_.restores.get(key);
-    if (!own_writes_.seen("restore", key, caches_.restores, now) || !own_writes_.seen("job", key, caches_.jobs, now)) return false;
+    if (!own_writes_.seen("restore", key, caches_.restores, now) ||
+        !own_writes_.seen("job", key, caches_.jobs, now))
+        return false;
     if (!restore) return true;
     const Key server_key{key.namespace_name, restore->spec.server_name};
     if (!own_writes_.seen("server", server_key, caches_.servers, now)) return false;
     const auto server = caches_.servers.get(server_key);
-    return !server || own_writes_.seen("workload", {key.namespace_name, server->workload_name}, caches_.workloads, now);
+    return !server ||
+           own_writes_.seen("workload", {key.namespace_name, server->workload_name}, caches_.workloads, now);
 }
 
 Controller::Outcome Controller::reconcile_restore(const Key& key) {
@@ -88,7 +107,8 @@ Controller::Outcome Controller::reconcile_restore(const Key& key) {
     const auto& step = (*world)->restore.status.step;
     const base::LogScope scope{{"step", step ? step->name : to_text((*world)->restore.status.phase)}};
     base::log_debug(plan.why, {{"actions", std::to_string(plan.actions.size())}});
-    if (auto applied = applier_.apply(**world, plan); !applied) return handle_error(restore_queue_, key, applied.error());
+    if (auto applied = applier_.apply(**world, plan); !applied)
+        return handle_error(restore_queue_, key, applied.error());
     if (!plan.look_again_after) return Outcome::done;
     restore_queue_.add_after(key, *plan.look_again_after);
     return Outcome::again;
@@ -103,7 +123,8 @@ Controller::Outcome Controller::reconcile_server(const Key& key) {
     if (!world) return handle_error(server_queue_, key, world.error());
     if (!*world) return Outcome::done;
     const decide::Plan plan = decide::decide_server(**world);
-    if (auto applied = applier_.apply(**world, plan); !applied) return handle_error(server_queue_, key, applied.error());
+    if (auto applied = applier_.apply(**world, plan); !applied)
+        return handle_error(server_queue_, key, applied.error());
     if (!plan.look_again_after) return Outcome::done;
     server_queue_.add_after(key, *plan.look_again_after);
     return Outcome::again;

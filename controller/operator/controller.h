@@ -14,8 +14,9 @@ namespace dbrestore::op {
 
 class Controller {
 public:
-    Controller(kube::Client& client, Caches& caches, kube::WorkQueue& restore_queue, kube::WorkQueue& server_queue, Metrics& metrics,
-               const base::Clock& clock, decide::Settings settings);
+    Controller(kube::Client& client, Caches& caches, kube::WorkQueue& restore_queue,
+               kube::WorkQueue& server_queue, Metrics& metrics, const base::Clock& clock,
+               decide::Settings settings);
 
     // Starts this many workers for each queue. They end when the queues are shut down.
     void start(int workers);

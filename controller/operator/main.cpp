@@ -41,7 +41,9 @@ int run(const op::Options& options) {
     if (!config) return fail(config.error());
     op::Metrics metrics;
     const std::string host = config->server.substr(config->server.find("//") + 2);
-    auto http = kube::connect(*config, [&](const std::string& method, int code, double) { metrics.count_request(method, code, host); });
+    auto http = kube::connect(*config, [&](const std::string& method, int code, double) {
+        metrics.count_request(method, code, host);
+    });
     if (!http) return fail(http.error());
 
     std::stop_source stop;
@@ -55,24 +57,38 @@ int run(const op::Options& options) {
     kube::WorkQueue restore_queue(restore_options), server_queue(server_options);
     kube::Client client(**http, stop.get_token());
     op::Caches caches(restore_queue, server_queue);
-    op::Controller controller(client, caches, restore_queue, server_queue, metrics, clock, {options.agent_image});
+    op::Controller controller(client, caches, restore_queue, server_queue, metrics, clock,
+                              {options.agent_image});
 
-    const std::map<std::string, const kube::WorkQueue*> queues{{"restore", &restore_queue}, {"server", &server_queue}};
-    auto metrics_server = op::HttpServer::start(
-        options.metrics_address, {{"/metrics", [&] { return op::HttpReply{200, metrics.expose(caches, queues, options.workers), "text/plain; version=0.0.4; charset=utf-8"}; }}});
+    const std::map<std::string, const kube::WorkQueue*> queues{{"restore", &restore_queue},
+                                                               {"server", &server_queue}};
+    auto metrics_server =
+        op::HttpServer::start(options.metrics_address,
+                              {{"/metrics", [&] {
+                                    return op::HttpReply{200, metrics.expose(caches, queues, options.workers),
+                                                         "text/plain; version=0.0.4; charset=utf-8"};
+                                }}});
     if (!metrics_server) return fail(metrics_server.error());
     auto health_server = op::HttpServer::start(
-        options.health_address, {{"/healthz",
-                                  [&] {
-                                      for (const auto& [name, queue] : queues) {
-                                          if (queue->stats().longest_running_seconds > stuck_after_seconds) return op::HttpReply{500, "a worker of queue " + name + " hangs\n"};
-                                      }
-                                      return op::HttpReply{200, "ok\n"};
-                                  }},
-                                 {"/readyz", [&] { return caches.synced() ? op::HttpReply{200, "ok\n"} : op::HttpReply{503, "the first lists are not complete yet\n"}; }}});
+        options.health_address,
+        {{"/healthz",
+          [&] {
+              for (const auto& [name, queue] : queues) {
+                  if (queue->stats().longest_running_seconds > stuck_after_seconds)
+                      return op::HttpReply{500, "a worker of queue " + name + " hangs\n"};
+              }
+              return op::HttpReply{200, "ok\n"};
+          }},
+         {"/readyz", [&] {
+              return caches.synced() ? op::HttpReply{200, "ok\n"}
+                                     : op::HttpReply{503, "the first lists are not complete yet\n"};
+          }}});
     if (!health_server) return fail(health_server.error());
 
-    base::log_info("starting", {{"version", DBRESTORE_VERSION}, {"server", config->server}, {"namespace", options.namespace_name.empty() ? "all" : options.namespace_name}});
+    base::log_info("starting",
+                   {{"version", DBRESTORE_VERSION},
+                    {"server", config->server},
+                    {"namespace", options.namespace_name.empty() ? "all" : options.namespace_name}});
     caches.start(**http, options.namespace_name, stop.get_token());
     std::jthread starter([&] {
         if (caches.wait_synced(stop.get_token())) {

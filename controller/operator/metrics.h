@@ -1,6 +1,7 @@
 #pragma once
-// What Prometheus scrapes. Names that controller-runtime made common are kept, so that existing dashboards work; our own
-// begin with dbrestore_. Names of restores never label counters or histograms, since they are unbounded.
+// What Prometheus scrapes. Names that controller-runtime made common are kept, so that existing dashboards
+// work; our own begin with dbrestore_. Names of restores never label counters or histograms, since they are
+// unbounded.
 
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
@@ -28,19 +29,23 @@ public:
     void queue_worked(const std::string& name, double seconds);
 
     // After a status was saved: `before` and `after` are the restore as it was and as it is now.
-    void status_saved(const resources::DatabaseRestore& before, const resources::RestoreStatus& after, base::Time now);
+    void status_saved(const resources::DatabaseRestore& before, const resources::RestoreStatus& after,
+                      base::Time now);
 
     // The text that Prometheus reads: what was counted, and what the caches and queues hold now.
-    std::string expose(const Caches& caches, const std::map<std::string, const kube::WorkQueue*>& queues, int workers);
+    std::string expose(const Caches& caches, const std::map<std::string, const kube::WorkQueue*>& queues,
+                       int workers);
 
 private:
     prometheus::Registry registry_;  // what is counted
     prometheus::Family<prometheus::Counter>&requests_, &reconciles_, &reconcile_errors_, &restores_;
-    prometheus::Family<prometheus::Histogram>&reconcile_seconds_, &queue_seconds_, &work_seconds_, &phase_seconds_, &downtime_seconds_;
+    prometheus::Family<prometheus::Histogram>&reconcile_seconds_, &queue_seconds_, &work_seconds_,
+        &phase_seconds_, &downtime_seconds_;
     prometheus::Family<prometheus::Gauge>& active_workers_;
 
     std::mutex mutex_;
-    std::map<std::string, base::Time> phase_since_;  // by UID; lost with a restart, then that phase is not timed
+    std::map<std::string, base::Time>
+        phase_since_;  // by UID; lost with a restart, then that phase is not timed
 };
 
 }  // namespace dbrestore::op

@@ -18,7 +18,8 @@ using resources::Pod;
 
 namespace {
 
-// The last line is the result, the line before it at most two seconds old; a result with a hundred findings fits.
+// The last line is the result, the line before it at most two seconds old; a result with a hundred findings
+// fits.
 constexpr int64_t log_tail_lines = 10;
 constexpr int64_t log_limit_bytes = 2 << 20;
 constexpr double notes_after_seconds = 60;
@@ -33,7 +34,9 @@ std::string current_job_name(const resources::DatabaseRestore& restore) {
     return decide::job_name(restore.meta.uid, step.name, step.attempt);
 }
 
-bool mounts(const Pod& pod, const std::string& claim) { return std::ranges::find(pod.claim_names, claim) != pod.claim_names.end(); }
+bool mounts(const Pod& pod, const std::string& claim) {
+    return std::ranges::find(pod.claim_names, claim) != pod.claim_names.end();
+}
 
 }  // namespace
 
@@ -60,9 +63,12 @@ Result<std::optional<World>> Observer::restore(View& view, const Key& key) {
 Status Observer::add_namespace(World& world) {
     if (!world.restore.meta.deleting) return base::success();
     const auto document = client_.get(namespaces_resource, {"", world.restore.meta.namespace_name});
-    if (!document && document.error().kind == ErrorKind::not_found) world.namespace_terminating = true;
-    else if (!document) return document.error();
-    else world.namespace_terminating = resources::present_at(*document, "metadata.deletionTimestamp");
+    if (!document && document.error().kind == ErrorKind::not_found)
+        world.namespace_terminating = true;
+    else if (!document)
+        return document.error();
+    else
+        world.namespace_terminating = resources::present_at(*document, "metadata.deletionTimestamp");
     return base::success();
 }
 
@@ -80,7 +86,8 @@ Status Observer::add_server(View& view, World& world) {
 
 Status Observer::add_claims(View& view, World& world) {
     std::vector<std::string> names{world.restore.spec.dump.claim_name};
-    if (world.server && world.server->status.inferred) names.push_back(world.server->status.inferred->claim_name);
+    if (world.server && world.server->status.inferred)
+        names.push_back(world.server->status.inferred->claim_name);
     for (const auto& name : names) {
         if (name.empty()) continue;
         auto claim = view.claim({world.restore.meta.namespace_name, name});
@@ -92,13 +99,15 @@ Status Observer::add_claims(View& view, World& world) {
 
 Status Observer::add_pods_and_jobs(View& view, World& world) {
     const std::string& ns = world.restore.meta.namespace_name;
-    const std::string claim = world.server && world.server->status.inferred ? world.server->status.inferred->claim_name : "";
+    const std::string claim =
+        world.server && world.server->status.inferred ? world.server->status.inferred->claim_name : "";
     auto pods = view.pods(ns);
     if (!pods) return pods.error();
     for (auto& pod : *pods) {
         const bool ours = pod.meta.label(decide::restore_uid_label) == world.restore.meta.uid;
         const bool of_workload = world.workload && pod.owner_uid == world.workload->meta.uid;
-        if (ours || of_workload || (!claim.empty() && mounts(pod, claim))) world.pods.push_back(std::move(pod));
+        if (ours || of_workload || (!claim.empty() && mounts(pod, claim)))
+            world.pods.push_back(std::move(pod));
     }
     auto jobs = view.jobs(ns, decide::restore_uid_label, world.restore.meta.uid);
     if (!jobs) return jobs.error();
@@ -106,8 +115,8 @@ Status Observer::add_pods_and_jobs(View& view, World& world) {
     return base::success();
 }
 
-// Nothing: the container has not started. A log that is gone for good is a lost result; one that cannot be read now is
-// an error, so that no attempt is given up for a slow kubelet.
+// Nothing: the container has not started. A log that is gone for good is a lost result; one that cannot be
+// read now is an error, so that no attempt is given up for a slow kubelet.
 Result<std::optional<resources::AgentReport>> Observer::report_of(const Pod& pod) {
     const auto* agent = agent_container(pod);
     const bool ended = pod.finished() || (agent != nullptr && agent->terminated);
@@ -135,13 +144,15 @@ Status Observer::add_report(World& world) {
 
 Status Observer::add_notes(World& world) {
     const auto& step = world.restore.status.step;
-    if (!step || world.report || base::seconds_between(step->start_time, world.now) < notes_after_seconds) return base::success();
+    if (!step || world.report || base::seconds_between(step->start_time, world.now) < notes_after_seconds)
+        return base::success();
     std::vector<std::string> names{current_job_name(world.restore)};
     for (const auto& pod : world.pods) {
         if (pod.meta.label(decide::job_name_label) == names[0]) names.push_back(pod.meta.name);
     }
     for (const auto& name : names) {
-        auto page = client_.list(core_events_resource, world.restore.meta.namespace_name, {"", "type=Warning,involvedObject.name=" + name, "", 50});
+        auto page = client_.list(core_events_resource, world.restore.meta.namespace_name,
+                                 {"", "type=Warning,involvedObject.name=" + name, "", 50});
         if (!page) return page.error();
         for (const auto& item : page->items) world.notes.push_back(resources::event_from_json(item));
     }
@@ -153,7 +164,9 @@ Status Observer::add_notes(World& world) {
 void Observer::add_rivals(World& world) {
     const auto& meta = world.restore.meta;
     const auto rivals = caches_.restores.list_if([&](const resources::DatabaseRestore& r) {
-        return r.meta.namespace_name == meta.namespace_name && r.spec.server_name == world.restore.spec.server_name && r.meta.uid != meta.uid && !is_final(r.status.phase);
+        return r.meta.namespace_name == meta.namespace_name &&
+               r.spec.server_name == world.restore.spec.server_name && r.meta.uid != meta.uid &&
+               !is_final(r.status.phase);
     });
     for (const auto& rival : rivals) world.rivals.push_back(*rival);
 }
@@ -169,10 +182,13 @@ Result<std::optional<ServerWorld>> Observer::server(View& view, const Key& key) 
     auto workload = view.workload({key.namespace_name, world.server.workload_name});
     if (!workload) return workload.error();
     world.workload = std::move(*workload);
-    for (const auto& other : caches_.servers.list_if([&](const resources::PostgresServer& s) { return s.meta.namespace_name == key.namespace_name && s.meta.name != key.name; })) {
+    for (const auto& other : caches_.servers.list_if([&](const resources::PostgresServer& s) {
+             return s.meta.namespace_name == key.namespace_name && s.meta.name != key.name;
+         })) {
         world.others.push_back(*other);
     }
-    const bool keeps_old_data = std::ranges::any_of(world.server.status.history, [](const auto& entry) { return !entry.previous_database.empty(); });
+    const bool keeps_old_data = std::ranges::any_of(
+        world.server.status.history, [](const auto& entry) { return !entry.previous_database.empty(); });
     if (!keeps_old_data) return std::optional<ServerWorld>(std::move(world));
     auto jobs = view.jobs(key.namespace_name, decide::server_label, key.name);
     if (!jobs) return jobs.error();

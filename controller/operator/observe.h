@@ -14,7 +14,8 @@ public:
     Observer(const Caches& caches, kube::Client& client, const base::Clock& clock, decide::Settings settings)
         : caches_(caches), client_(client), clock_(clock), settings_(std::move(settings)) {}
 
-    // Nothing: the object is gone. Errors: the client's; then nothing can be decided, and the caller tries again.
+    // Nothing: the object is gone. Errors: the client's; then nothing can be decided, and the caller tries
+    // again.
     base::Result<std::optional<decide::World>> restore(View& view, const resources::Key& key);
     base::Result<std::optional<decide::ServerWorld>> server(View& view, const resources::Key& key);
 

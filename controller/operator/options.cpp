@@ -11,7 +11,8 @@ using base::ErrorKind;
 std::string usage() {
     return "usage: dbrestore-operator --agent-image IMAGE [options]\n"
            "\n"
-           "Carries out DatabaseRestore objects (dbrestore.dev/v1alpha1). In a pod it uses the pod's service account,\n"
+           "Carries out DatabaseRestore objects (dbrestore.dev/v1alpha1). In a pod it uses the pod's service "
+           "account,\n"
            "elsewhere a kubeconfig.\n"
            "\n"
            "  --agent-image IMAGE      image that holds the agent's bundle (required)\n"
@@ -28,22 +29,40 @@ std::string usage() {
 namespace {
 
 base::Result<int> worker_count(const std::string& text) {
-    if (text.empty() || text.size() > 2 || text.find_first_not_of("0123456789") != std::string::npos || text == "0" || std::stoi(text) > 64) {
-        return base::error(ErrorKind::invalid, "--workers must be a number from 1 to 64, not \"" + text + "\"");
+    if (text.empty() || text.size() > 2 || text.find_first_not_of("0123456789") != std::string::npos ||
+        text == "0" || std::stoi(text) > 64) {
+        return base::error(ErrorKind::invalid,
+                           "--workers must be a number from 1 to 64, not \"" + text + "\"");
     }
     return std::stoi(text);
 }
 
 base::Status take_option(char option, const std::string& value, Options& options) {
     switch (option) {
-        case 'a': options.agent_image = value; break;
-        case 'n': options.namespace_name = value; break;
-        case 'k': options.kubeconfig = value; break;
-        case 'c': options.context = value; break;
-        case 'm': options.metrics_address = value; break;
-        case 'e': options.health_address = value; break;
-        case 'h': options.help = true; break;
-        case 'v': options.version = true; break;
+        case 'a':
+            options.agent_image = value;
+            break;
+        case 'n':
+            options.namespace_name = value;
+            break;
+        case 'k':
+            options.kubeconfig = value;
+            break;
+        case 'c':
+            options.context = value;
+            break;
+        case 'm':
+            options.metrics_address = value;
+            break;
+        case 'e':
+            options.health_address = value;
+            break;
+        case 'h':
+            options.help = true;
+            break;
+        case 'v':
+            options.version = true;
+            break;
         case 'w': {
             const auto workers = worker_count(value);
             if (!workers) return workers.error();
@@ -52,10 +71,14 @@ base::Status take_option(char option, const std::string& value, Options& options
         }
         case 'l':
             if (!base::parse_log_level(value, options.log_level)) {
-                return base::error(ErrorKind::invalid, "--log-level must be debug, info, warning or error, not \"" + value + "\"");
+                return base::error(
+                    ErrorKind::invalid,
+                    "--log-level must be debug, info, warning or error, not \"" + value + "\"");
             }
             break;
-        default: return base::error(ErrorKind::invalid, "unknown option or missing value", "see dbrestore-operator --help");
+        default:
+            return base::error(ErrorKind::invalid, "unknown option or missing value",
+                               "see dbrestore-operator --help");
     }
     return base::success();
 }
@@ -79,10 +102,17 @@ base::Result<Options> parse_options(int count, char** arguments) {
     opterr = 0;
     for (int option = getopt_long(count, arguments, "", known.data(), nullptr); option != -1;
          option = getopt_long(count, arguments, "", known.data(), nullptr)) {
-        if (auto taken = take_option(static_cast<char>(option), optarg == nullptr ? "" : optarg, options); !taken) return taken.error();
+        if (auto taken = take_option(static_cast<char>(option), optarg == nullptr ? "" : optarg, options);
+            !taken)
+            return taken.error();
     }
-    if (optind < count) return base::error(ErrorKind::invalid, "unexpected argument \"" + std::string(arguments[optind]) + "\"", "see dbrestore-operator --help");
-    if (options.agent_image.empty() && !options.help && !options.version) return base::error(ErrorKind::invalid, "--agent-image must be given", "see dbrestore-operator --help");
+    if (optind < count)
+        return base::error(ErrorKind::invalid,
+                           "unexpected argument \"" + std::string(arguments[optind]) + "\"",
+                           "see dbrestore-operator --help");
+    if (options.agent_image.empty() && !options.help && !options.version)
+        return base::error(ErrorKind::invalid, "--agent-image must be given",
+                           "see dbrestore-operator --help");
     return options;
 }
 

@@ -23,7 +23,8 @@ std::vector<T> copies(const std::vector<std::shared_ptr<const T>>& records) {
 }
 
 template <typename T, typename Projection>
-Result<std::optional<T>> get(kube::Client& client, const kube::Resource& resource, const Key& key, const Projection& project) {
+Result<std::optional<T>> get(kube::Client& client, const kube::Resource& resource, const Key& key,
+                             const Projection& project) {
     const auto document = client.get(resource, key);
     if (document) return std::optional<T>(project(*document));
     if (document.error().kind == base::ErrorKind::not_found) return std::optional<T>();
@@ -31,7 +32,9 @@ Result<std::optional<T>> get(kube::Client& client, const kube::Resource& resourc
 }
 
 template <typename T, typename Projection>
-Result<std::vector<T>> list(kube::Client& client, const kube::Resource& resource, const std::string& namespace_name, const std::string& selector, const Projection& project) {
+Result<std::vector<T>> list(kube::Client& client, const kube::Resource& resource,
+                            const std::string& namespace_name, const std::string& selector,
+                            const Projection& project) {
     const auto documents = client.list_all(resource, namespace_name, selector);
     if (!documents) return documents.error();
     std::vector<T> all;
@@ -41,17 +44,29 @@ Result<std::vector<T>> list(kube::Client& client, const kube::Resource& resource
 
 }  // namespace
 
-Result<std::optional<resources::DatabaseRestore>> CachedView::restore(const Key& key) { return copy(caches_.restores.get(key)); }
-Result<std::optional<resources::PostgresServer>> CachedView::server(const Key& key) { return copy(caches_.servers.get(key)); }
-Result<std::optional<resources::Workload>> CachedView::workload(const Key& key) { return copy(caches_.workloads.get(key)); }
-Result<std::optional<resources::Claim>> CachedView::claim(const Key& key) { return copy(caches_.claims.get(key)); }
-
-Result<std::vector<resources::Pod>> CachedView::pods(const std::string& namespace_name) {
-    return copies(caches_.pods.list_if([&](const resources::Pod& p) { return p.meta.namespace_name == namespace_name; }));
+Result<std::optional<resources::DatabaseRestore>> CachedView::restore(const Key& key) {
+    return copy(caches_.restores.get(key));
+}
+Result<std::optional<resources::PostgresServer>> CachedView::server(const Key& key) {
+    return copy(caches_.servers.get(key));
+}
+Result<std::optional<resources::Workload>> CachedView::workload(const Key& key) {
+    return copy(caches_.workloads.get(key));
+}
+Result<std::optional<resources::Claim>> CachedView::claim(const Key& key) {
+    return copy(caches_.claims.get(key));
 }
 
-Result<std::vector<resources::Job>> CachedView::jobs(const std::string& namespace_name, const std::string& label, const std::string& value) {
-    return copies(caches_.jobs.list_if([&](const resources::Job& j) { return j.meta.namespace_name == namespace_name && j.meta.label(label) == value; }));
+Result<std::vector<resources::Pod>> CachedView::pods(const std::string& namespace_name) {
+    return copies(caches_.pods.list_if(
+        [&](const resources::Pod& p) { return p.meta.namespace_name == namespace_name; }));
+}
+
+Result<std::vector<resources::Job>> CachedView::jobs(const std::string& namespace_name,
+                                                     const std::string& label, const std::string& value) {
+    return copies(caches_.jobs.list_if([&](const resources::Job& j) {
+        return j.meta.namespace_name == namespace_name && j.meta.label(label) == value;
+    }));
 }
 
 Result<std::optional<resources::DatabaseRestore>> LiveView::restore(const Key& key) {
@@ -61,16 +76,22 @@ Result<std::optional<resources::PostgresServer>> LiveView::server(const Key& key
     return get<resources::PostgresServer>(client_, servers_resource, key, resources::server_from_json);
 }
 Result<std::optional<resources::Workload>> LiveView::workload(const Key& key) {
-    return get<resources::Workload>(client_, stateful_sets_resource, key, [](const nlohmann::json& o) { return resources::workload_from_json(o, "StatefulSet"); });
+    return get<resources::Workload>(client_, stateful_sets_resource, key, [](const nlohmann::json& o) {
+        return resources::workload_from_json(o, "StatefulSet");
+    });
 }
-Result<std::optional<resources::Claim>> LiveView::claim(const Key& key) { return get<resources::Claim>(client_, claims_resource, key, resources::claim_from_json); }
+Result<std::optional<resources::Claim>> LiveView::claim(const Key& key) {
+    return get<resources::Claim>(client_, claims_resource, key, resources::claim_from_json);
+}
 
 Result<std::vector<resources::Pod>> LiveView::pods(const std::string& namespace_name) {
     return list<resources::Pod>(client_, pods_resource, namespace_name, "", resources::pod_from_json);
 }
 
-Result<std::vector<resources::Job>> LiveView::jobs(const std::string& namespace_name, const std::string& label, const std::string& value) {
-    return list<resources::Job>(client_, jobs_resource, namespace_name, label + "=" + value, resources::job_from_json);
+Result<std::vector<resources::Job>> LiveView::jobs(const std::string& namespace_name,
+                                                   const std::string& label, const std::string& value) {
+    return list<resources::Job>(client_, jobs_resource, namespace_name, label + "=" + value,
+                                resources::job_from_json);
 }
 
 }  // namespace dbrestore::op

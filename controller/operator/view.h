@@ -24,7 +24,9 @@ public:
     virtual base::Result<std::optional<resources::Claim>> claim(const resources::Key& key) = 0;
     virtual base::Result<std::vector<resources::Pod>> pods(const std::string& namespace_name) = 0;
     // Those with this label of ours.
-    virtual base::Result<std::vector<resources::Job>> jobs(const std::string& namespace_name, const std::string& label, const std::string& value) = 0;
+    virtual base::Result<std::vector<resources::Job>> jobs(const std::string& namespace_name,
+                                                           const std::string& label,
+                                                           const std::string& value) = 0;
 };
 
 class CachedView final : public View {
@@ -36,7 +38,9 @@ public:
     base::Result<std::optional<resources::Workload>> workload(const resources::Key& key) override;
     base::Result<std::optional<resources::Claim>> claim(const resources::Key& key) override;
     base::Result<std::vector<resources::Pod>> pods(const std::string& namespace_name) override;
-    base::Result<std::vector<resources::Job>> jobs(const std::string& namespace_name, const std::string& label, const std::string& value) override;
+    base::Result<std::vector<resources::Job>> jobs(const std::string& namespace_name,
+                                                   const std::string& label,
+                                                   const std::string& value) override;
 
 private:
     const Caches& caches_;
@@ -51,7 +55,9 @@ public:
     base::Result<std::optional<resources::Workload>> workload(const resources::Key& key) override;
     base::Result<std::optional<resources::Claim>> claim(const resources::Key& key) override;
     base::Result<std::vector<resources::Pod>> pods(const std::string& namespace_name) override;
-    base::Result<std::vector<resources::Job>> jobs(const std::string& namespace_name, const std::string& label, const std::string& value) override;
+    base::Result<std::vector<resources::Job>> jobs(const std::string& namespace_name,
+                                                   const std::string& label,
+                                                   const std::string& value) override;
 
 private:
     kube::Client& client_;

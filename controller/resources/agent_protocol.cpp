@@ -13,18 +13,24 @@ constexpr size_t max_frame_bytes = 1 << 20;
 
 const char* outcome_text(AgentResult::Outcome outcome) {
     switch (outcome) {
-        case AgentResult::Outcome::done: return "done";
-        case AgentResult::Outcome::retryable: return "retryable";
-        case AgentResult::Outcome::failed: break;
+        case AgentResult::Outcome::done:
+            return "done";
+        case AgentResult::Outcome::retryable:
+            return "retryable";
+        case AgentResult::Outcome::failed:
+            break;
     }
     return "failed";
 }
 
 AgentResult::Outcome outcome_from_text(const std::string& text) {
-    return text == "done" ? AgentResult::Outcome::done : text == "retryable" ? AgentResult::Outcome::retryable : AgentResult::Outcome::failed;
+    return text == "done"        ? AgentResult::Outcome::done
+           : text == "retryable" ? AgentResult::Outcome::retryable
+                                 : AgentResult::Outcome::failed;
 }
 
-// Foreign text (an error of a program, a file's name) may be no UTF-8: replaced, so that dumping never throws.
+// Foreign text (an error of a program, a file's name) may be no UTF-8: replaced, so that dumping never
+// throws.
 std::string dump(const nlohmann::json& document) {
     return document.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
 }
@@ -62,7 +68,8 @@ AgentResult result_from_json(const nlohmann::json& document) {
 
 std::string frame(int64_t sequence, const char* kind, const nlohmann::json& document) {
     const std::string text = dump(document);
-    return std::string(frame_mark) + " " + std::to_string(sequence) + " " + kind + " " + base::sha256_hex(text) + " " + text + "\n";
+    return std::string(frame_mark) + " " + std::to_string(sequence) + " " + kind + " " +
+           base::sha256_hex(text) + " " + text + "\n";
 }
 
 struct Frame {
@@ -92,9 +99,10 @@ std::optional<Frame> frame_from_line(std::string_view line) {
 }  // namespace
 
 nlohmann::json to_json(const AgentRequest& r) {
-    nlohmann::json document{{"step", r.step}, {"restoreName", r.restore_name}, {"restoreUID", r.restore_uid}, {"attempt", r.attempt},
-                            {"dataDirectory", r.data_directory}, {"port", r.port}, {"jobs", r.jobs},
-                            {"keepOldDatabase", r.keep_old_database}};
+    nlohmann::json document{
+        {"step", r.step},       {"restoreName", r.restore_name},         {"restoreUID", r.restore_uid},
+        {"attempt", r.attempt}, {"dataDirectory", r.data_directory},     {"port", r.port},
+        {"jobs", r.jobs},       {"keepOldDatabase", r.keep_old_database}};
     put(document, "serverArguments", nlohmann::json(r.server_arguments));
     put(document, "host", r.host);
     put(document, "user", r.user);
@@ -112,7 +120,8 @@ nlohmann::json to_json(const AgentRequest& r) {
 base::Result<AgentRequest> request_from_text(const std::string& text) {
     const nlohmann::json document = nlohmann::json::parse(text, nullptr, false);
     if (!document.is_object()) {
-        return base::error(base::ErrorKind::invalid, std::string(request_variable) + " must be a JSON object");
+        return base::error(base::ErrorKind::invalid,
+                           std::string(request_variable) + " must be a JSON object");
     }
     AgentRequest r;
     r.step = text_at(document, "step");
@@ -137,18 +146,24 @@ base::Result<AgentRequest> request_from_text(const std::string& text) {
     return r;
 }
 
-std::string progress_frame(int64_t sequence, const Progress& progress) { return frame(sequence, "progress", to_json(progress)); }
+std::string progress_frame(int64_t sequence, const Progress& progress) {
+    return frame(sequence, "progress", to_json(progress));
+}
 
-std::string result_frame(int64_t sequence, const AgentResult& result) { return frame(sequence, "result", to_json(result)); }
+std::string result_frame(int64_t sequence, const AgentResult& result) {
+    return frame(sequence, "result", to_json(result));
+}
 
 std::string termination_message(const AgentResult& result) {
-    nlohmann::json document{{"outcome", outcome_text(result.outcome)}, {"digest", base::sha256_hex(dump(to_json(result)))}};
+    nlohmann::json document{{"outcome", outcome_text(result.outcome)},
+                            {"digest", base::sha256_hex(dump(to_json(result)))}};
     put(document, "reason", result.reason);
     // Escapes make a text up to six times longer, so it is cut by what comes out.
     for (size_t bytes = result.message.size();; bytes /= 2) {
         put(document, "message", result.message.substr(0, bytes));
         if (bytes == 0) document.erase("message");
-        if (std::string text = dump(document); text.size() <= max_termination_message_bytes || bytes == 0) return text;
+        if (std::string text = dump(document); text.size() <= max_termination_message_bytes || bytes == 0)
+            return text;
     }
 }
 
@@ -163,7 +178,8 @@ AgentReport parse_agent_report(std::string_view log, std::string_view terminatio
         const auto f = frame_from_line(line);
         if (!f) continue;
         if (f->kind == "progress") report.progress = progress_from_json(f->document);
-        if (f->kind == "result" && terminated && f->digest == digest) report.result = result_from_json(f->document);
+        if (f->kind == "result" && terminated && f->digest == digest)
+            report.result = result_from_json(f->document);
     }
     report.result_lost = terminated && !report.result;
     return report;

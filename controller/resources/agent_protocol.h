@@ -1,7 +1,7 @@
 #pragma once
-// What controller and agent say to each other. The request goes in by one environment variable; progress and result come
-// back as framed lines of the pod's log, and the termination message names outcome and digest of the result frame. A pod
-// runs beside untrusted data, so whatever does not frame correctly is not ours.
+// What controller and agent say to each other. The request goes in by one environment variable; progress and
+// result come back as framed lines of the pod's log, and the termination message names outcome and digest of
+// the result frame. A pod runs beside untrusted data, so whatever does not frame correctly is not ours.
 
 #include <cstdint>
 #include <map>
@@ -27,18 +27,19 @@ struct AgentRequest {
     std::string restore_name, restore_uid;
     int64_t attempt = 1;
 
-    std::string data_directory;              // as the database's container sees it
-    std::vector<std::string> server_arguments;  // the arguments the pod gives to postgres, "-c", "name=value", …
+    std::string data_directory;  // as the database's container sees it
+    std::vector<std::string>
+        server_arguments;  // the arguments the pod gives to postgres, "-c", "name=value", …
 
-    std::string host;                        // a running server; empty: none, or the step starts a private one
+    std::string host;  // a running server; empty: none, or the step starts a private one
     int64_t port = 5432;
-    std::string user, database;              // literal; else
+    std::string user, database;                        // literal; else
     std::string user_key, password_key, database_key;  // files below the secret directory
 
-    std::string dump_path;                   // relative to the source directory
-    int64_t jobs = 0;                        // 0: the pod's CPUs
+    std::string dump_path;                         // relative to the source directory
+    int64_t jobs = 0;                              // 0: the pod's CPUs
     std::string new_database, old_database, role;  // names of this restore's making
-    bool keep_old_database = true;           // false: dropped once the restore has succeeded
+    bool keep_old_database = true;                 // false: dropped once the restore has succeeded
 };
 
 struct AgentResult {
@@ -47,21 +48,23 @@ struct AgentResult {
         failed,     // bad input, or a check against it: another attempt would end the same
         retryable,  // infrastructure; another attempt may do better
     } outcome = Outcome::failed;
-    std::string reason;   // CamelCase; empty when done
-    std::string message;  // for people; never a secret
-    std::vector<PreflightFinding> findings;      // preflight
-    std::vector<std::string> waiting_for;        // findings (by check) that end by themselves when an object appears
-    std::optional<int64_t> uid, gid;             // probe: owner of the data directory
-    int64_t bytes = 0;                           // preflight: expected size of the new database; commit: size of the old
-    int64_t estimated_seconds = 0;               // preflight: how long the database will be down
-    std::vector<std::string> what_is_lost;       // preflight
-    std::string server_version;                  // verify
+    std::string reason;                      // CamelCase; empty when done
+    std::string message;                     // for people; never a secret
+    std::vector<PreflightFinding> findings;  // preflight
+    std::vector<std::string>
+        waiting_for;                  // findings (by check) that end by themselves when an object appears
+    std::optional<int64_t> uid, gid;  // probe: owner of the data directory
+    int64_t bytes = 0;                // preflight: expected size of the new database; commit: size of the old
+    int64_t estimated_seconds = 0;    // preflight: how long the database will be down
+    std::vector<std::string> what_is_lost;  // preflight
+    std::string server_version;             // verify
 };
 
 nlohmann::json to_json(const AgentRequest& request);
 base::Result<AgentRequest> request_from_text(const std::string& text);  // invalid
 
-// A line of the pod's log: "DBRESTORE/1 <sequence> <kind> <sha256 of the document> <document>\n". kind: progress or result.
+// A line of the pod's log: "DBRESTORE/1 <sequence> <kind> <sha256 of the document> <document>\n". kind:
+// progress or result.
 std::string progress_frame(int64_t sequence, const Progress& progress);
 std::string result_frame(int64_t sequence, const AgentResult& result);
 // At most 2 kB of JSON: outcome, reason, message cut to fit, sha256 of the result frame's document.
@@ -69,9 +72,9 @@ std::string termination_message(const AgentResult& result);
 
 // What of a pod's log is ours.
 struct AgentReport {
-    std::optional<Progress> progress;     // the newest
-    std::optional<AgentResult> result;    // only where the termination message names its digest
-    bool result_lost = false;             // the pod ended without a result that can be believed: run the step again
+    std::optional<Progress> progress;   // the newest
+    std::optional<AgentResult> result;  // only where the termination message names its digest
+    bool result_lost = false;  // the pod ended without a result that can be believed: run the step again
 };
 
 // `termination` is empty while the container runs. Hostile or torn lines are skipped.

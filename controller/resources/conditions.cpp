@@ -10,9 +10,12 @@ namespace {
 
 const char* truth_text(Truth truth) {
     switch (truth) {
-        case Truth::yes: return "True";
-        case Truth::no: return "False";
-        case Truth::unknown: break;
+        case Truth::yes:
+            return "True";
+        case Truth::no:
+            return "False";
+        case Truth::unknown:
+            break;
     }
     return "Unknown";
 }

@@ -29,9 +29,12 @@ constexpr std::array<std::pair<Phase, const char*>, 14> phase_names{{
 
 const char* outcome_text(PreflightFinding::Outcome outcome) {
     switch (outcome) {
-        case PreflightFinding::Outcome::passed: return "Passed";
-        case PreflightFinding::Outcome::warning: return "Warning";
-        case PreflightFinding::Outcome::failed: break;
+        case PreflightFinding::Outcome::passed:
+            return "Passed";
+        case PreflightFinding::Outcome::warning:
+            return "Warning";
+        case PreflightFinding::Outcome::failed:
+            break;
     }
     return "Failed";
 }
@@ -64,24 +67,28 @@ RestoreSpec spec_from_json(const nlohmann::json& spec) {
 void read_results(const nlohmann::json& status, RestoreStatus& s) {
     if (present_at(status, "plan")) {
         s.plan = RestorePlan{texts_at(status, "plan.steps"), texts_at(status, "plan.whatIsLost"),
-                             integer_at(status, "plan.estimatedDowntimeSeconds"), integer_at(status, "plan.bytes")};
+                             integer_at(status, "plan.estimatedDowntimeSeconds"),
+                             integer_at(status, "plan.bytes")};
     }
     if (present_at(status, "progress")) s.progress = progress_from_json(field(status, "progress"));
     if (present_at(status, "downtimeSeconds")) s.downtime_seconds = integer_at(status, "downtimeSeconds");
     if (present_at(status, "originalReplicas")) s.original_replicas = integer_at(status, "originalReplicas");
     if (present_at(status, "previousData")) {
-        s.previous_data = PreviousData{flag_at(status, "previousData.available"), text_at(status, "previousData.database"),
-                                       integer_at(status, "previousData.sizeBytes"), time_at(status, "previousData.expirationTime")};
+        s.previous_data = PreviousData{
+            flag_at(status, "previousData.available"), text_at(status, "previousData.database"),
+            integer_at(status, "previousData.sizeBytes"), time_at(status, "previousData.expirationTime")};
     }
     if (present_at(status, "step")) {
         s.step = StepAttempt{text_at(status, "step.name"), integer_at(status, "step.attempt", 1),
-                             time_at(status, "step.startTime").value_or(base::Time{}), text_at(status, "step.jobUID")};
+                             time_at(status, "step.startTime").value_or(base::Time{}),
+                             text_at(status, "step.jobUID")};
     }
     if (present_at(status, "dataOwner")) {
         s.data_owner = DataOwner{integer_at(status, "dataOwner.uid"), integer_at(status, "dataOwner.gid")};
     }
     if (present_at(status, "failure")) {
-        s.failure = Failure{text_at(status, "failure.reason"), text_at(status, "failure.message"), flag_at(status, "failure.cancelled")};
+        s.failure = Failure{text_at(status, "failure.reason"), text_at(status, "failure.message"),
+                            flag_at(status, "failure.cancelled")};
     }
 }
 
@@ -115,7 +122,8 @@ std::optional<Phase> phase_from_text(const std::string& text) {
 }
 
 DatabaseRestore restore_from_json(const nlohmann::json& object) {
-    return {meta_from_json(object), spec_from_json(field(object, "spec")), status_from_json(field(object, "status"))};
+    return {meta_from_json(object), spec_from_json(field(object, "spec")),
+            status_from_json(field(object, "status"))};
 }
 
 nlohmann::json to_json(const std::vector<PreflightFinding>& findings) {
@@ -177,7 +185,9 @@ nlohmann::json to_json(const RestoreStatus& s) {
     if (!s.source_name.empty()) status["source"]["name"] = s.source_name;
     put(status, "preflight", to_json(s.preflight));
     if (s.plan) {
-        status["plan"] = {{"steps", s.plan->steps}, {"estimatedDowntimeSeconds", s.plan->estimated_downtime_seconds}, {"bytes", s.plan->bytes}};
+        status["plan"] = {{"steps", s.plan->steps},
+                          {"estimatedDowntimeSeconds", s.plan->estimated_downtime_seconds},
+                          {"bytes", s.plan->bytes}};
         status["plan"]["whatIsLost"] = s.plan->what_is_lost;
     }
     if (s.progress) status["progress"] = to_json(*s.progress);
@@ -190,12 +200,16 @@ nlohmann::json to_json(const RestoreStatus& s) {
         put(previous, "expirationTime", s.previous_data->expiration_time);
     }
     if (s.step) {
-        status["step"] = {{"name", s.step->name}, {"attempt", s.step->attempt}, {"startTime", base::format_time(s.step->start_time)}};
+        status["step"] = {{"name", s.step->name},
+                          {"attempt", s.step->attempt},
+                          {"startTime", base::format_time(s.step->start_time)}};
         put(status["step"], "jobUID", s.step->job_uid);
     }
     if (s.data_owner) status["dataOwner"] = {{"uid", s.data_owner->uid}, {"gid", s.data_owner->gid}};
     if (s.failure) {
-        status["failure"] = {{"reason", s.failure->reason}, {"message", s.failure->message}, {"cancelled", s.failure->cancelled}};
+        status["failure"] = {{"reason", s.failure->reason},
+                             {"message", s.failure->message},
+                             {"cancelled", s.failure->cancelled}};
     }
     return status;
 }

@@ -1,5 +1,6 @@
 #pragma once
-// DatabaseRestore, dbrestore.dev/v1alpha1: one act of restoring. The fields are described in crds/databaserestores.yaml.
+// DatabaseRestore, dbrestore.dev/v1alpha1: one act of restoring. The fields are described in
+// crds/databaserestores.yaml.
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -18,14 +19,28 @@ inline constexpr const char* finalizer_name = "dbrestore.dev/restore";
 inline constexpr const char* executed_annotation = "dbrestore.dev/executed-uid";
 
 enum class Phase {
-    pending, queued, validating, stopping, preparing, verifying, awaiting_approval, committing, starting, rolling_back,
+    pending,
+    queued,
+    validating,
+    stopping,
+    preparing,
+    verifying,
+    awaiting_approval,
+    committing,
+    starting,
+    rolling_back,
     unknown,  // of another version's making: left alone
-    succeeded, failed, cancelled
+    succeeded,
+    failed,
+    cancelled
 };
 
 std::string to_text(Phase phase);
-std::optional<Phase> phase_from_text(const std::string& text);  // empty is pending; nothing for a name that is none
-inline bool is_final(Phase phase) { return phase >= Phase::succeeded; }
+std::optional<Phase> phase_from_text(
+    const std::string& text);  // empty is pending; nothing for a name that is none
+inline bool is_final(Phase phase) {
+    return phase >= Phase::succeeded;
+}
 
 struct DumpSource {
     std::string claim_name, path;  // on a PersistentVolumeClaim
@@ -40,7 +55,8 @@ struct RestoreSpec {
     int64_t jobs = 0;
     bool acknowledge_data_loss = false, approved = false, cancel_requested = false;
     std::string strategy = "StopFirst", approval = "Automatic", dry_run = "None";
-    int64_t retain_seconds = 86400, starting_deadline_seconds = 3600, active_deadline_seconds = 86400, max_attempts = 3;
+    int64_t retain_seconds = 86400, starting_deadline_seconds = 3600, active_deadline_seconds = 86400,
+            max_attempts = 3;
     bool has_verification = false;
 };
 

@@ -36,7 +36,9 @@ bool flag_at(const nlohmann::json& document, std::string_view path, bool fallbac
     return value.is_boolean() ? value.get<bool>() : fallback;
 }
 
-bool present_at(const nlohmann::json& document, std::string_view path) { return !field(document, path).is_null(); }
+bool present_at(const nlohmann::json& document, std::string_view path) {
+    return !field(document, path).is_null();
+}
 
 std::optional<base::Time> time_at(const nlohmann::json& document, std::string_view path) {
     return base::parse_time(text_at(document, path));

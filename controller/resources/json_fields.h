@@ -1,6 +1,6 @@
 #pragma once
-// Reading JSON from the API server. The CRD has checked the shape, but an older or edited CRD may not have: a field of
-// the wrong type counts as absent, and nothing throws.
+// Reading JSON from the API server. The CRD has checked the shape, but an older or edited CRD may not have: a
+// field of the wrong type counts as absent, and nothing throws.
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -14,7 +14,8 @@
 
 namespace dbrestore::resources {
 
-// The member, or null where it or one of its parents is absent. `path` is keys with dots: "spec.serverRef.name".
+// The member, or null where it or one of its parents is absent. `path` is keys with dots:
+// "spec.serverRef.name".
 const nlohmann::json& field(const nlohmann::json& document, std::string_view path);
 
 std::string text_at(const nlohmann::json& document, std::string_view path, std::string_view fallback = {});
@@ -31,7 +32,7 @@ const nlohmann::json& list_at(const nlohmann::json& document, std::string_view p
 void put(nlohmann::json& object, const char* key, const std::string& value);
 void put(nlohmann::json& object, const char* key, const std::optional<base::Time>& value);
 template <typename Integer>
-    requires std::is_integral_v<Integer>
+requires std::is_integral_v<Integer>
 void put(nlohmann::json& object, const char* key, const std::optional<Integer>& value) {
     if (value) object[key] = *value;
 }

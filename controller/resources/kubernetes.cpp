@@ -86,9 +86,11 @@ Pod pod_from_json(const nlohmann::json& object) {
     }
     pod.ready = condition_true(list_at(object, "status.conditions"), "Ready");
     for (const auto& volume : list_at(object, "spec.volumes")) {
-        if (const auto claim = text_at(volume, "persistentVolumeClaim.claimName"); !claim.empty()) pod.claim_names.push_back(claim);
+        if (const auto claim = text_at(volume, "persistentVolumeClaim.claimName"); !claim.empty())
+            pod.claim_names.push_back(claim);
     }
-    for (const auto& status : list_at(object, "status.containerStatuses")) pod.containers.push_back(container_from_json(status));
+    for (const auto& status : list_at(object, "status.containerStatuses"))
+        pod.containers.push_back(container_from_json(status));
     for (const auto& status : list_at(object, "status.initContainerStatuses")) {
         pod.init_containers.push_back(container_from_json(status));
     }

@@ -1,6 +1,6 @@
 #pragma once
-// What dbrestore keeps of the objects that Kubernetes itself defines: only the fields that decisions need, so that the
-// cache stays small (a projected record takes a hundredth of the JSON document).
+// What dbrestore keeps of the objects that Kubernetes itself defines: only the fields that decisions need, so
+// that the cache stays small (a projected record takes a hundredth of the JSON document).
 
 #include <cstdint>
 #include <map>
@@ -18,7 +18,9 @@ struct Key {
     auto operator<=>(const Key&) const = default;
 };
 
-inline std::string to_text(const Key& key) { return key.namespace_name + "/" + key.name; }
+inline std::string to_text(const Key& key) {
+    return key.namespace_name + "/" + key.name;
+}
 
 using Labels = std::map<std::string, std::string>;
 
@@ -38,7 +40,8 @@ struct ObjectMeta {
     bool has_finalizer(const std::string& finalizer) const;
 };
 
-// A database's workload. `pod_spec` is kept whole: inference and the Job's pod are made from it, and there are few.
+// A database's workload. `pod_spec` is kept whole: inference and the Job's pod are made from it, and there
+// are few.
 struct Workload {
     ObjectMeta meta;
     std::string kind;  // StatefulSet

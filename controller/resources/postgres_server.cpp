@@ -42,8 +42,12 @@ Inferred inferred_from_json(const nlohmann::json& document) {
 }
 
 nlohmann::json to_json(const Inferred& i) {
-    nlohmann::json document{{"container", i.container}, {"image", i.image},           {"dataDirectory", i.data_directory},
-                            {"volume", i.volume},       {"claimName", i.claim_name}, {"mountPath", i.mount_path},
+    nlohmann::json document{{"container", i.container},
+                            {"image", i.image},
+                            {"dataDirectory", i.data_directory},
+                            {"volume", i.volume},
+                            {"claimName", i.claim_name},
+                            {"mountPath", i.mount_path},
                             {"port", i.port}};
     put(document, "subPath", i.sub_path);
     put(document, "secretName", i.secret_name);
@@ -68,8 +72,10 @@ HistoryEntry history_from_json(const nlohmann::json& item) {
 }
 
 nlohmann::json to_json(const HistoryEntry& e) {
-    nlohmann::json item{
-        {"restore", e.restore}, {"uid", e.uid}, {"result", e.result}, {"completionTime", base::format_time(e.completion_time)}};
+    nlohmann::json item{{"restore", e.restore},
+                        {"uid", e.uid},
+                        {"result", e.result},
+                        {"completionTime", base::format_time(e.completion_time)}};
     if (!e.previous_database.empty()) {
         auto& previous = item["previousData"];
         previous = {{"database", e.previous_database}, {"sizeBytes", e.previous_size_bytes}};
@@ -81,11 +87,13 @@ nlohmann::json to_json(const HistoryEntry& e) {
 LockState lock_from_json(const nlohmann::json& status) {
     LockState lock;
     if (present_at(status, "activeRestore")) {
-        lock.active_restore = ActiveRestore{text_at(status, "activeRestore.name"), text_at(status, "activeRestore.uid")};
+        lock.active_restore =
+            ActiveRestore{text_at(status, "activeRestore.name"), text_at(status, "activeRestore.uid")};
     }
     lock.original_replicas = optional_integer(status, "originalReplicas");
     if (present_at(status, "fence")) {
-        lock.fence = Fence{text_at(status, "fence.restoreUID"), text_at(status, "fence.restoreName"), texts_at(status, "fence.claimNames")};
+        lock.fence = Fence{text_at(status, "fence.restoreUID"), text_at(status, "fence.restoreName"),
+                           texts_at(status, "fence.claimNames")};
     }
     return lock;
 }
@@ -119,8 +127,10 @@ PostgresServer server_from_json(const nlohmann::json& object) {
     server.has_suspend = !list_at(spec, "suspend").empty();
     const auto& status = field(object, "status");
     server.status.observed_generation = integer_at(status, "observedGeneration", -1);
-    if (present_at(status, "inferred")) server.status.inferred = inferred_from_json(field(status, "inferred"));
-    for (const auto& item : list_at(status, "history")) server.status.history.push_back(history_from_json(item));
+    if (present_at(status, "inferred"))
+        server.status.inferred = inferred_from_json(field(status, "inferred"));
+    for (const auto& item : list_at(status, "history"))
+        server.status.history.push_back(history_from_json(item));
     server.status.conditions = conditions_from_json(field(status, "conditions"));
     server.lock = lock_from_json(status);
     return server;
@@ -138,10 +148,13 @@ nlohmann::json to_json(const ServerStatus& s) {
 
 nlohmann::json to_json(const LockState& lock) {
     nlohmann::json status = nlohmann::json::object();
-    if (lock.active_restore) status["activeRestore"] = {{"name", lock.active_restore->name}, {"uid", lock.active_restore->uid}};
+    if (lock.active_restore)
+        status["activeRestore"] = {{"name", lock.active_restore->name}, {"uid", lock.active_restore->uid}};
     put(status, "originalReplicas", lock.original_replicas);
     if (lock.fence) {
-        status["fence"] = {{"restoreUID", lock.fence->restore_uid}, {"restoreName", lock.fence->restore_name}, {"claimNames", lock.fence->claim_names}};
+        status["fence"] = {{"restoreUID", lock.fence->restore_uid},
+                           {"restoreName", lock.fence->restore_name},
+                           {"claimNames", lock.fence->claim_names}};
     }
     return status;
 }

@@ -1,5 +1,6 @@
 #pragma once
-// PostgresServer, dbrestore.dev/v1alpha1: what there is to restore. The fields are described in crds/postgresservers.yaml.
+// PostgresServer, dbrestore.dev/v1alpha1: what there is to restore. The fields are described in
+// crds/postgresservers.yaml.
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
@@ -21,7 +22,8 @@ struct PostgresOverrides {
 
 // Where the connection's name or password comes from.
 struct Credential {
-    std::string value;       // literal in the template (user and database only: a literal password is never copied)
+    std::string
+        value;  // literal in the template (user and database only: a literal password is never copied)
     std::string secret_key;  // or a key of the connection Secret
 
     bool operator==(const Credential&) const = default;
@@ -31,7 +33,8 @@ struct Credential {
 struct Inferred {
     std::string container, image, data_directory, volume, claim_name, mount_path, sub_path, secret_name;
     Credential user, password, database;
-    std::optional<int64_t> uid, gid;  // absent: the container starts as root and drops to the directory's owner
+    std::optional<int64_t> uid,
+        gid;  // absent: the container starts as root and drops to the directory's owner
     int64_t port = 5432;
 
     bool operator==(const Inferred&) const = default;
