@@ -132,19 +132,27 @@ TEST_F(WorkQueueTest, AfterShutDownItHandsOutWhatIsReadyAndTakesNothing) {
 
 TEST(WorkQueueThreads, AWaitingWorkerWakesForAKeyForADelayedKeyAndForTheShutDown) {
     WorkQueue queue;
-    std::vector<Key> got;
+    std::atomic<int> got{0};
     std::jthread worker([&] {
         while (const auto key = queue.get()) {
-            got.push_back(*key);
             queue.done(*key);
-            if (got.size() == 1) queue.add_after(kBlog, milliseconds(20));
-            if (got.size() == 2) queue.shut_down();
+            ++got;
         }
     });
-    queue.add_after(Key{"default", "never"}, std::chrono::hours(1));
+    const auto wakes_for = [&](int keys) {
+        const auto deadline = steady_clock::now() + std::chrono::seconds(5);
+        while (got < keys && steady_clock::now() < deadline) std::this_thread::sleep_for(milliseconds(1));
+        return got == keys;
+    };
+    queue.add_after(Key{"default", "much later"}, std::chrono::hours(1));
     queue.add(kShop);
+    EXPECT_TRUE(wakes_for(1));
+    std::this_thread::sleep_for(milliseconds(20));  // it waits for the hour now
+    queue.add_after(kBlog, milliseconds(20));
+    EXPECT_TRUE(wakes_for(2));
+    queue.shut_down();
     worker.join();
-    EXPECT_EQ(got, (std::vector<Key>{kShop, kBlog}));
+    EXPECT_EQ(got, 2);
 }
 
 TEST(WorkQueueThreads, DrainingWaitsForTheKeyInWork) {
