@@ -155,6 +155,6 @@ def wait_for_catching_up(check, what="the rest", timeout_seconds=30):
 def damaged_copy(shop, path, damage):
     """Writes a damaged copy of a dump beside it and returns its path. `damage` turns bytes into bytes."""
     original = Path(shop.dumps_on_host / path).read_bytes()
-    copy = f"damaged-{next(numbers)}-{time.monotonic_ns()}.dump"
+    copy = f"damaged-{time.monotonic_ns()}.dump"
     (shop.dumps_on_host / copy).write_bytes(damage(original))
     return copy

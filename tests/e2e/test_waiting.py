@@ -33,14 +33,14 @@ def test_a_restore_waits_for_server_then_claim_then_file_and_then_runs(namespace
     assert shop.fingerprint() == copies.of_the_dump
 
 
-def test_a_missing_secret_is_named_and_waited_for(namespace):
+def test_a_missing_secret_is_waited_for(namespace):
     shop = Shop(namespace, "guarded").deploy().fill()
     shop.dump("shop.dump")
     shop.register()
     kubectl("delete", "secret", "guarded-connection", namespace=namespace)
     restore = restores.of_shop(shop, "shop.dump")
-    restore.wait_until("the Secret is named", lambda: "password" in restore.condition("Validated")[2])
-    assert restore.condition("Validated")[0] == "False"
+    restore.wait_for_reason("Validated", "CredentialsMissing")
+    assert "username" in restore.message(), "the key is named"
     assert shop.value("SELECT 1") == "1"
     kubectl("create", objects=shop.objects["Secret"], namespace=namespace)
     restore.wait_until("it goes on", lambda: restore.condition("Validated")[0] == "True", 60)

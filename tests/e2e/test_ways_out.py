@@ -4,6 +4,7 @@ import pytest
 
 import restores
 from processes import catch_agent
+from support.kubectl import kubectl
 
 
 @pytest.fixture
@@ -36,8 +37,6 @@ def test_a_deleted_restore_leaves_the_old_data_and_goes(preparing):
 
 
 def all_names(shop):
-    from support.kubectl import kubectl
-
     return kubectl("get", "databaserestores", "-o", "name", namespace=shop.namespace)
 
 
