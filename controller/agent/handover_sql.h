@@ -16,7 +16,7 @@ WITH all_objects(classid, objid, objsubid, keyword, owner, acl) AS (
         FROM pg_attribute JOIN pg_class c ON c.oid = attrelid WHERE NOT attisdropped AND COLUMNS
     UNION ALL SELECT 'pg_proc'::regclass, oid, 0, 'ROUTINE', proowner, proacl FROM pg_proc
     UNION ALL SELECT 'pg_type'::regclass, t.oid, 0, 'TYPE', typowner, typacl FROM pg_type t
-        WHERE typtype IN ('b', 'd', 'e', 'r', 'c') AND typisdefined
+        WHERE typtype = ANY ('{b,d,e,r,c}'::"char"[] || CASE WHEN current_setting('server_version_num')::integer < 170000 THEN 'm'::"char" END) AND typisdefined
           AND NOT EXISTS (SELECT FROM pg_type element WHERE element.typarray = t.oid)
           AND (typtype <> 'c' OR EXISTS (SELECT FROM pg_class c WHERE c.oid = typrelid AND relkind = 'c'))
     UNION ALL SELECT 'pg_operator'::regclass, oid, 0, 'OPERATOR', oprowner, NULL FROM pg_operator

@@ -1,0 +1,186 @@
+// Whole restores by the agent, on a real server.
+#include <sys/stat.h>
+
+#include <filesystem>
+
+#include "agent/text.h"
+#include "base/files.h"
+#include "integration/agent_fixture.h"
+
+namespace dbrestore::tests {
+namespace {
+
+using resources::AgentResult;
+
+class AgentRestore : public AgentTest {};
+
+TEST_F(AgentRestore, BringsBackContentOwnersPrivilegesAndSettingsOfARealisticDatabase) {
+    start_server();
+    const std::string original = fingerprint();
+    damage();
+    const std::string damaged = fingerprint();
+    ASSERT_NE(difference(original, damaged), "");
+    stop_server();
+    restore();
+    start_server();
+    // The function that was dropped before the restore is back, and the rest of its row tells whose it is now: the
+    // privileges of what the old database did not know are not the dump's to say.
+    const std::string left = difference(original, fingerprint());
+    EXPECT_EQ(left.find("next_number") == std::string::npos ? "next_number is missing\n" + left : "", "");
+    for (const auto& line : agent::lines_of(left)) {
+        const bool about_unknown = line.find("next_number()") != std::string::npos || line.find("large object 500004") != std::string::npos;
+        const bool about_body = line.starts_with("- ") == false && line.starts_with("+ ") == false;
+        EXPECT_TRUE(about_unknown || about_body) << line;
+    }
+    EXPECT_EQ(sql("SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = 'shop.next_number()'::regprocedure"), app_user);
+    sql("ALTER DATABASE dbrestore_old_0a1b2c3d ALLOW_CONNECTIONS true", "postgres");
+    const std::string kept = fingerprint("dbrestore_old_0a1b2c3d");
+    EXPECT_EQ(difference(damaged, kept), "");
+}
+
+TEST_F(AgentRestore, GivesStatisticsToThePlannerAndLeavesNoTrace) {
+    stop_server();
+    restore();
+    start_server();
+    EXPECT_NE(sql("SELECT count(*) FROM pg_stats WHERE schemaname = 'shop'"), "0");
+    EXPECT_EQ(sql("SELECT count(*) FROM pg_roles WHERE rolname LIKE 'dbrestore%'"), "0");
+    EXPECT_EQ(sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'dbrestore_new%'"), "0");
+    EXPECT_EQ(sql("SELECT datallowconn FROM pg_database WHERE datname = 'dbrestore_old_0a1b2c3d'"), "f");
+    EXPECT_FALSE(std::filesystem::exists(data_directory() + "/.dbrestore/tree"));
+    EXPECT_FALSE(std::filesystem::exists(data_directory() + "/.dbrestore/ballast"));
+    EXPECT_TRUE(std::filesystem::is_empty(folder() + "/tmp") || std::distance(std::filesystem::directory_iterator(folder() + "/tmp"), {}) == 1);
+}
+
+TEST_F(AgentRestore, ClientsAreProvenToGetTheRestoredDatabase) {
+    start_server();
+    const AgentRun before = run(request_to_server("verify"));
+    EXPECT_EQ(before.result.reason, "NotTheRestoredDatabase") << to_text(before);
+    stop_server();
+    restore();
+    start_server();
+    const AgentRun after = run(request_to_server("verify"));
+    EXPECT_TRUE(after.is_done()) << to_text(after);
+    EXPECT_TRUE(after.result.server_version.starts_with("15.")) << after.result.server_version;
+}
+
+TEST_F(AgentRestore, CommitTellsTheSizeOfTheDatabaseThatIsKeptAndWritesTheLedger) {
+    ASSERT_TRUE(run_step("prepare").is_done());
+    const AgentRun committed = run_step("commit");
+    ASSERT_TRUE(committed.is_done()) << to_text(committed);
+    EXPECT_GT(committed.result.bytes, 5 << 20);
+    start_server();
+    auto other = request_to_server("preflight");
+    other.restore_uid = "ffffffff-0000";
+    const AgentRun again = run(other);
+    ASSERT_NE(again.finding("AlreadyExecuted"), nullptr) << to_text(again);
+    EXPECT_EQ(run(request_to_server("preflight")).finding("AlreadyExecuted"), nullptr);
+}
+
+TEST_F(AgentRestore, EachStepMayRunASecondTime) {
+    start_server();
+    const std::string original = fingerprint();
+    stop_server();
+    for (const char* step : {"prepare", "prepare", "verify", "verify", "commit", "commit"}) {
+        const AgentRun ran = run_step(step);
+        ASSERT_TRUE(ran.is_done()) << step << ": " << to_text(ran);
+    }
+    start_server();
+    EXPECT_EQ(difference(original, fingerprint()), "");
+}
+
+TEST_F(AgentRestore, RollbackAfterCommitBringsTheOldDatabaseBack) {
+    start_server();
+    damage();
+    const std::string damaged = fingerprint();
+    stop_server();
+    restore();
+    start_server();
+    stop_server();
+    for (int i = 0; i < 2; ++i) {
+        const AgentRun undone = run_step("rollback");
+        ASSERT_TRUE(undone.is_done()) << to_text(undone);
+    }
+    start_server();
+    EXPECT_EQ(difference(damaged, fingerprint()), "");
+    EXPECT_EQ(sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'dbrestore%'", "postgres"), "0");
+    // What was taken back did not succeed: its name may run again.
+    auto other = request_to_server("preflight");
+    other.restore_uid = "ffffffff-0000";
+    EXPECT_EQ(run(other).finding("AlreadyExecuted"), nullptr);
+}
+
+TEST_F(AgentRestore, RollbackOnAnUntouchedVolumeDoesNothing) {
+    const AgentRun undone = run_step("rollback");
+    EXPECT_TRUE(undone.is_done()) << to_text(undone);
+    EXPECT_FALSE(std::filesystem::exists(data_directory() + "/.dbrestore"));
+}
+
+TEST_F(AgentRestore, AServerThatWasKilledIsRecoveredFirst) {
+    start_server();
+    sql("CREATE TABLE shop.just_written AS SELECT 42 AS answer");
+    kill_server();
+    const AgentRun prepared = run_step("prepare");
+    ASSERT_TRUE(prepared.is_done()) << to_text(prepared);
+    EXPECT_NE(prepared.result.message.find("crash recovery"), std::string::npos) << prepared.result.message;
+    ASSERT_TRUE(run_step("rollback").is_done());
+    EXPECT_FALSE(std::filesystem::exists(data_directory() + "/postmaster.pid"));
+    start_server();
+    EXPECT_EQ(sql("SELECT answer FROM shop.just_written"), "42");
+}
+
+TEST_F(AgentRestore, WhileFilesAreBehindTheStubNoServerStartsAndNoInitdbRuns) {
+    ASSERT_TRUE(run_step("prepare").is_done());
+    const Output server = run_as_postgres({program("postgres"), "-D", data_directory(), "-c", "port=" + std::to_string(port())});
+    EXPECT_NE(server.exit_code, 0);
+    const Output single = run_as_postgres({program("postgres"), "--single", "-D", data_directory(), "postgres"});
+    EXPECT_NE(single.exit_code, 0);
+    const Output initdb = run_as_postgres({program("initdb"), "-D", data_directory()});
+    EXPECT_NE(initdb.exit_code, 0);
+    EXPECT_TRUE(run_step("rollback").is_done());
+    start_server();
+    EXPECT_EQ(sql("SELECT count(*) FROM shop.orders"), "300");
+}
+
+TEST_F(AgentRestore, CleanupDropsTheKeptDatabaseOnceAndOnlyOurs) {
+    restore();
+    start_server();
+    EXPECT_TRUE(run(request_to_server("cleanup")).is_done());
+    EXPECT_EQ(sql("SELECT count(*) FROM pg_database WHERE datname LIKE 'dbrestore%'"), "0");
+    EXPECT_TRUE(run(request_to_server("cleanup")).is_done());
+    auto foreign = request_to_server("cleanup");
+    foreign.old_database = "postgres";
+    EXPECT_EQ(run(foreign).result.reason, "NotOurs");
+    EXPECT_EQ(sql("SELECT count(*) FROM pg_database WHERE datname = 'postgres'"), "1");
+}
+
+TEST_F(AgentRestore, ProbeTellsTheOwnerAndQuiesceNeverStandsInTheWay) {
+    const AgentRun probed = run_step("probe");
+    struct stat status{};
+    ASSERT_EQ(::stat(data_directory().c_str(), &status), 0);
+    EXPECT_EQ(probed.result.uid.value_or(-1), status.st_uid) << to_text(probed);
+    EXPECT_EQ(probed.result.gid.value_or(-1), status.st_gid);
+    const AgentRun quiet = run(request_to_server("quiesce"));  // no server runs
+    EXPECT_TRUE(quiet.is_done());
+    EXPECT_NE(quiet.result.message, "");
+    auto absent = request("probe");
+    absent.data_directory = folder() + "/nowhere";
+    EXPECT_EQ(run(absent).result.reason, "DataDirectoryNotFound");
+}
+
+TEST_F(AgentRestore, ProgressNamesBytesEntriesAndPercent) {
+    const AgentRun prepared = run_step("prepare");
+    ASSERT_TRUE(prepared.is_done()) << to_text(prepared);
+    ASSERT_FALSE(prepared.progress.empty());
+    int64_t percent = 0;
+    for (const auto& progress : prepared.progress) {
+        EXPECT_EQ(progress.step, "prepare");
+        EXPECT_GE(progress.percent, percent);
+        percent = progress.percent;
+    }
+    EXPECT_LE(percent, 100);
+    // No line of a child appears outside of frames.
+    for (const auto& line : agent::lines_of(prepared.out)) EXPECT_TRUE(line.starts_with("DBRESTORE/1 ")) << line;
+}
+
+}  // namespace
+}  // namespace dbrestore::tests
