@@ -1,0 +1,162 @@
+// The PostgresServer: whether it can be restored, and the cleanup of previous data.
+
+#include <gtest/gtest.h>
+
+#include "decide/history.h"
+#include "support/world_builder.h"
+
+namespace dbrestore::testing {
+namespace {
+
+decide::ServerWorld a_server_world() {
+    decide::ServerWorld world;
+    world.now = noon;
+    world.settings.agent_image = "agent:1";
+    world.server = the_server();
+    world.server.meta.creation_time = noon;
+    world.workload = the_workload();
+    world.pods.push_back(a_database_pod());
+    return world;
+}
+
+resources::ServerStatus server_status_after(const decide::ServerWorld& world) {
+    const auto plan = decide::decide_server(world);
+    const auto* save = find_action<decide::SaveServer>(plan);
+    return save == nullptr ? world.server.status : save->status;
+}
+
+std::string ready_reason(const decide::ServerWorld& world) {
+    const auto status = server_status_after(world);
+    const auto* ready = resources::find_condition(status.conditions, "Ready");
+    return (ready->status == Truth::yes ? "+" : "-") + ready->reason;
+}
+
+resources::PostgresServer another(const std::string& name, const std::string& workload, const std::string& claim, int64_t created_after_seconds) {
+    resources::PostgresServer other = the_server();
+    other.meta.name = name;
+    other.workload_name = workload;
+    other.status.inferred->claim_name = claim;
+    other.meta.creation_time = noon + std::chrono::seconds(created_after_seconds);
+    return other;
+}
+
+TEST(Server, becomes_ready_once_all_is_inferred) {
+    decide::ServerWorld world = a_server_world();
+    world.server.status = {};
+    const auto status = server_status_after(world);
+    EXPECT_EQ(ready_reason(world), "+Inferred");
+    EXPECT_EQ(status.observed_generation, 1);
+    ASSERT_TRUE(status.inferred);
+    EXPECT_EQ(status.inferred->claim_name, "data-shop-0");
+    world.server.status = status;
+    EXPECT_EQ(told(decide::decide_server(world)), "") << "what is saved is not saved again";
+    world.workload.reset();
+    EXPECT_EQ(ready_reason(world), "-WorkloadNotFound");
+    EXPECT_FALSE(server_status_after(world).inferred);
+}
+
+TEST(Server, of_two_on_one_workload_or_claim_the_older_is_served) {
+    const auto beside = [](resources::PostgresServer other) {
+        decide::ServerWorld world = a_server_world();
+        world.others.push_back(std::move(other));
+        return ready_reason(world);
+    };
+    EXPECT_EQ(beside(another("older", "shop", "x", -5)), "-WorkloadClaimedTwice");
+    EXPECT_EQ(beside(another("older", "else", "data-shop-0", -5)), "-WorkloadClaimedTwice");
+    EXPECT_EQ(beside(another("a-twin", "shop", "x", 0)), "-WorkloadClaimedTwice");
+    EXPECT_EQ(beside(another("z-twin", "shop", "x", 0)), "+Inferred");
+    EXPECT_EQ(beside(another("younger", "shop", "data-shop-0", 5)), "+Inferred");
+    EXPECT_EQ(beside(another("neighbour", "else", "other", -5)), "+Inferred");
+}
+
+TEST(Server, keeps_what_a_running_restore_was_started_with) {
+    decide::ServerWorld world = a_server_world();
+    world.server.lock.active_restore = resources::ActiveRestore{"r", "uid"};
+    world.workload->pod_spec["containers"][0]["image"] = "postgres:17";
+    EXPECT_EQ(server_status_after(world).inferred->image, "postgres:15");
+    world.workload.reset();
+    EXPECT_EQ(server_status_after(world).inferred->image, "postgres:15");
+    EXPECT_EQ(ready_reason(world), "-WorkloadNotFound");
+}
+
+decide::ServerWorld with_previous_data(int64_t expires_in_seconds) {
+    decide::ServerWorld world = a_server_world();
+    world.server.status.history.push_back({"bring-it-back", restore_uid, "Succeeded", noon, "dbrestore_old_11111111", 7, noon + std::chrono::seconds(expires_in_seconds)});
+    world.server.status = server_status_after(world);
+    return world;
+}
+
+resources::Job a_cleanup_job(int64_t attempt, int64_t age_seconds, bool finished) {
+    resources::Job job;
+    job.meta.name = decide::job_name(restore_uid, "cleanup", attempt);
+    job.meta.labels = {{decide::restore_uid_label, restore_uid}, {decide::step_label, "cleanup"}, {decide::attempt_label, std::to_string(attempt)}};
+    job.meta.creation_time = noon - std::chrono::seconds(age_seconds);
+    job.complete = finished;
+    return job;
+}
+
+TEST(Server, drops_previous_data_when_it_has_expired_and_not_before) {
+    const auto early = decide::decide_server(with_previous_data(60));
+    EXPECT_EQ(told(early), "");
+    EXPECT_LE(*early.look_again_after, std::chrono::milliseconds(60001));
+    EXPECT_EQ(told(decide::decide_server(with_previous_data(0))), "CreateJob(cleanup)");
+    const auto job = find_action<decide::CreateJob>(decide::decide_server(with_previous_data(0)))->manifest;
+    EXPECT_EQ(job["metadata"]["name"], "dbr-11111111-cleanup-1");
+    const auto& agent = job["spec"]["template"]["spec"]["containers"][0];
+    const auto request = nlohmann::json::parse(agent["env"][0]["value"].get<std::string>());
+    EXPECT_EQ(request["oldDatabase"], "dbrestore_old_11111111");
+    EXPECT_EQ(request["host"], "10.0.0.7");
+    for (const auto& volume : job["spec"]["template"]["spec"]["volumes"]) EXPECT_NE(volume["name"], "data") << "dropping needs no volume";
+}
+
+TEST(Server, drops_nothing_while_a_restore_runs_or_nobody_answers) {
+    decide::ServerWorld locked = with_previous_data(0);
+    locked.server.lock.active_restore = resources::ActiveRestore{"r", "uid"};
+    EXPECT_EQ(told(decide::decide_server(locked)), "");
+    decide::ServerWorld down = with_previous_data(0);
+    down.pods.clear();
+    EXPECT_EQ(told(decide::decide_server(down)), "");
+    EXPECT_TRUE(decide::decide_server(down).look_again_after.has_value());
+}
+
+TEST(Server, forgets_previous_data_only_when_the_drop_is_reported) {
+    const auto with_job = [](resources::Job job, const resources::AgentResult* result) {
+        decide::ServerWorld world = with_previous_data(0);
+        if (result != nullptr) world.reports[job.meta.name] = resources::AgentReport{{}, *result, false};
+        world.jobs.push_back(std::move(job));
+        return world;
+    };
+    const AgentResult good = done(), bad = failed();
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 5, false), nullptr))), "") << "it runs";
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 5, true), &bad))), "") << "not at once again";
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 61, true), &bad))), "CreateJob(cleanup)");
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(5, 299, true), &bad))), "") << "ever more rarely";
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(5, 301, true), &bad))), "CreateJob(cleanup)");
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(900, 3601, true), &bad))), "CreateJob(cleanup)") << "but at least every hour";
+    const auto forgotten = with_job(a_cleanup_job(1, 5, true), &good);
+    EXPECT_EQ(told(decide::decide_server(forgotten)), "SaveServer");
+    EXPECT_EQ(server_status_after(forgotten).history[0].previous_database, "");
+    EXPECT_FALSE(server_status_after(forgotten).history[0].expiration_time);
+}
+
+TEST(Server, an_edited_attempt_label_breaks_nothing) {
+    decide::ServerWorld world = with_previous_data(0);
+    world.jobs.push_back(a_cleanup_job(1, 5, false));
+    world.jobs[0].meta.labels[decide::attempt_label] = "99999999999999999999999999";
+    EXPECT_NO_THROW(decide::decide_server(world));
+}
+
+TEST(History, makes_room_without_forgetting_databases_that_must_still_be_dropped) {
+    resources::ServerStatus status;
+    for (int i = 0; i < 100; ++i) status.history.push_back({"r" + std::to_string(i), "uid", "Succeeded", noon, i < 50 ? "kept" : "", 0, {}});
+    const World restore = a_restore().in(Phase::failed);
+    status = decide::with_history_of(restore.restore, status);
+    EXPECT_EQ(status.history.size(), 100u);
+    EXPECT_EQ(status.history[49].restore, "r49");
+    EXPECT_EQ(status.history[50].restore, "r51");
+    EXPECT_EQ(status.history.back().restore, "bring-it-back");
+    EXPECT_EQ(status.history.back().result, "Failed");
+}
+
+}  // namespace
+}  // namespace dbrestore::testing
