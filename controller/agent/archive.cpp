@@ -1,7 +1,10 @@
 #include "agent/archive.h"
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
+#include <cstdio>
 #include <cstdlib>
 #include <set>
 
@@ -21,6 +24,16 @@ constexpr std::array descriptions{
     "TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY", "TEXT SEARCH TEMPLATE", "TEXT SEARCH PARSER", "MATERIALIZED VIEW DATA",
     "FOREIGN DATA WRAPPER", "PROCEDURAL LANGUAGE", "MATERIALIZED VIEW", "OPERATOR FAMILY", "OPERATOR CLASS", "SECURITY LABEL",
     "ACCESS METHOD", "EVENT TRIGGER", "FOREIGN TABLE", "TABLE ATTACH", "SUBSCRIPTION", "TABLE DATA", "SHELL TYPE"};
+
+// User and system time of a process.
+double cpu_seconds(pid_t pid) {
+    const auto text = base::read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
+    const size_t name_end = text ? text->rfind(')') : std::string::npos;
+    unsigned long user = 0, system = 0;
+    if (name_end == std::string::npos) return 0;
+    if (std::sscanf(text->c_str() + name_end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2) return 0;
+    return static_cast<double>(user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
+}
 
 constexpr std::array superuser_descriptions{"EVENT TRIGGER",  "PROCEDURAL LANGUAGE", "FOREIGN DATA WRAPPER", "OPERATOR CLASS",    "OPERATOR FAMILY",
                                             "ACCESS METHOD", "TEXT SEARCH TEMPLATE", "TEXT SEARCH PARSER",  "SHELL TYPE"};
@@ -94,6 +107,27 @@ std::string schema_of(const TocEntry& entry, const std::vector<std::string>& sch
     return name;
 }
 
+// pg_restore spins for ever where damaged data looks like the early end of a compressed stream: it then takes CPU time, and
+// neither reads nor writes. Waiting for a slow volume takes none.
+class SpinGuard {
+public:
+    // True while there is progress, or no CPU time was taken without it.
+    bool observe(pid_t pid, int64_t input_bytes, int64_t output_bytes) {
+        const double cpu = cpu_seconds(pid);
+        if (input_bytes != input_bytes_ || output_bytes != output_bytes_) {
+            input_bytes_ = input_bytes;
+            output_bytes_ = output_bytes;
+            cpu_at_progress_ = cpu;
+        }
+        return cpu - cpu_at_progress_ < cpu_seconds_without_progress;
+    }
+
+private:
+    static constexpr double cpu_seconds_without_progress = 3;
+    int64_t input_bytes_ = -1, output_bytes_ = -1;
+    double cpu_at_progress_ = 0;
+};
+
 bool is_made_beforehand(const TocEntry& entry, const Archive& archive, const std::set<std::string>& made) {
     if (entry.description == "EXTENSION") return true;
     if (entry.description == "COMMENT") return entry.rest.starts_with("- EXTENSION ");
@@ -120,11 +154,14 @@ std::optional<ArchiveFailure> prove_readable(const DumpFile& dump, const std::st
     Run run(dump, {pg_restore, "--file=-"});
     output_bytes = 0;
     run.spec.on_stdout = [&](std::string_view text) { output_bytes += static_cast<int64_t>(text.size()); };
+    SpinGuard guard;
     run.spec.on_tick = [&](pid_t pid) {
-        on_bytes(std::min(bytes_read_by(pid), dump.size_bytes()));
-        return true;
+        const int64_t bytes = bytes_read_by(pid);
+        on_bytes(std::min(bytes, dump.size_bytes()));
+        return guard.observe(pid, bytes, output_bytes);
     };
     const auto end = base::run_process(run.spec);
+    if (end && end->stopped) return ArchiveFailure{"DumpDamaged", "the dump is damaged: its compressed data ends too early, and pg_restore gets no further"};
     return judge(end, run.errors);
 }
 

@@ -235,6 +235,7 @@ std::string AgentTest::sql(const std::string& statements, const std::string& dat
     auto session = agent::Session::open({"127.0.0.1", port_, superuser, password, database});
     EXPECT_TRUE(session) << (session ? "" : to_text(session.error()));
     if (!session) return {};
+    EXPECT_TRUE(session->run("SET search_path = public"));
     const auto rows = session->query(statements);
     EXPECT_TRUE(rows) << (rows ? "" : to_text(rows.error())) << "\n" << statements;
     return rows && !rows->empty() && !rows->front().empty() ? rows->front().front() : "";
