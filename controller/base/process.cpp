@@ -44,7 +44,8 @@ Prepared prepare(const ProcessSpec& spec) {
         if (!spec.environment.contains(std::string(text.substr(0, text.find('=')))))
             p.environment_text.emplace_back(text);
     }
-    for (const auto& [key, value] : spec.environment) p.environment_text.push_back(key + "=" + value);
+    for (const auto& [key, value] : spec.environment)
+        p.environment_text.push_back(std::string(key).append("=").append(value));
     for (auto& text : p.environment_text) p.environment.push_back(text.data());
     p.environment.push_back(nullptr);
     for (const auto& argument : spec.arguments) p.arguments.push_back(const_cast<char*>(argument.c_str()));

@@ -22,6 +22,8 @@ template <class... Ts>
 struct Overloaded : Ts... {
     using Ts::operator()...;
 };
+template <class... Ts>
+Overloaded(Ts...) -> Overloaded<Ts...>;
 
 // 1024 bytes is the API's bound for an event's note.
 constexpr size_t max_note_bytes = 1000;
