@@ -1,7 +1,7 @@
 #pragma once
-// A cluster small enough to be wrong in every way at once: one restore, its server and workload, their pods and Jobs. It
-// carries out the plans of decide() and checks, at each action, the promises that must hold whatever happens. Time and
-// chance come from a seed, so a failure can be seen again.
+// A cluster small enough to be wrong in every way at once: one restore, its server and workload, their pods
+// and Jobs. It carries out the plans of decide() and checks, at each action, the promises that must hold
+// whatever happens. Time and chance come from a seed, so a failure can be seen again.
 
 #include <algorithm>
 #include <random>
@@ -52,15 +52,21 @@ public:
         ++round_;
     }
 
-    bool over() const { return is_final(restore_.status.phase) && !server_.lock.active_restore && restore_.meta.finalizers.empty(); }
+    bool over() const {
+        return is_final(restore_.status.phase) && !server_.lock.active_restore &&
+               restore_.meta.finalizers.empty();
+    }
 
     void check_the_end() {
         const bool succeeded = restore_.status.phase == Phase::succeeded;
-        promise(workload_.replicas == original_ || scaled_by_others_last_, "in the end the workload has its former size");
+        promise(workload_.replicas == original_ || scaled_by_others_last_,
+                "in the end the workload has its former size");
         promise(!succeeded || exchanged_, "success means that the new data is in place");
-        promise(succeeded || client_wrote_ || !exchanged_, "failure means the old data, unless clients saw the new one");
+        promise(succeeded || client_wrote_ || !exchanged_,
+                "failure means the old data, unless clients saw the new one");
         promise(restore_.status.completion_time.has_value(), "an ended restore knows when it ended");
-        promise(restore_.meta.annotations.contains(resources::executed_annotation) == succeeded, "only a success keeps the annotation");
+        promise(restore_.meta.annotations.contains(resources::executed_annotation) == succeeded,
+                "only a success keeps the annotation");
     }
 
     const std::vector<std::string>& broken_promises() const { return broken_; }
@@ -80,7 +86,8 @@ private:
         if (!kept) broken_.push_back("round " + std::to_string(round_) + ": " + text);
     }
 
-    // --- everybody else -------------------------------------------------------------------------------------------
+    // --- everybody else
+    // -------------------------------------------------------------------------------------------
 
     void world_moves() {
         now_ += std::chrono::seconds(trouble(0.2) ? 700 : 1 + static_cast<int>(below(15)));
@@ -102,7 +109,8 @@ private:
             pods_.push_back(a_pod("backup", "data-shop-0"));
             note("a backup mounts the claim");
         }
-        if (calm() || chance(0.1)) std::erase_if(pods_, [](const auto& pod) { return pod.meta.name == "backup"; });
+        if (calm() || chance(0.1))
+            std::erase_if(pods_, [](const auto& pod) { return pod.meta.name == "backup"; });
         if (trouble(0.1)) claims_.erase("dumps");
         if (calm() || chance(0.5)) claims_.try_emplace("dumps");
         if (trouble(0.1) && !jobs_.empty()) {
@@ -119,7 +127,8 @@ private:
         const auto pod = find_pod("shop-0");
         if (pod == pods_.end()) {
             // The admission policy refuses it while the fence is up.
-            if (workload_.replicas > 0 && !server_.lock.fence && chance(0.7)) pods_.push_back(a_database_pod(false));
+            if (workload_.replicas > 0 && !server_.lock.fence && chance(0.7))
+                pods_.push_back(a_database_pod(false));
             return;
         }
         if (pod->meta.deleting) {
@@ -138,10 +147,14 @@ private:
 
     void jobs_move() {
         for (auto& job : jobs_) job_moves(job);
-        std::erase_if(jobs_, [this](const auto& job) { return job.meta.deleting && find_pod(job.meta.name + "-pod") == pods_.end(); });
+        std::erase_if(jobs_, [this](const auto& job) {
+            return job.meta.deleting && find_pod(job.meta.name + "-pod") == pods_.end();
+        });
     }
 
-    static bool writes(const std::string& step) { return step == "prepare" || step == "verify" || step == "commit" || step == "rollback"; }
+    static bool writes(const std::string& step) {
+        return step == "prepare" || step == "verify" || step == "commit" || step == "rollback";
+    }
 
     void job_moves(resources::Job& job) {
         const auto pod = find_pod(job.meta.name + "-pod");
@@ -164,7 +177,8 @@ private:
     }
 
     void start_pod_of(const resources::Job& job) {
-        const bool mounts = writes(job.meta.label(decide::step_label)) || job.meta.label(decide::step_label) == "preflight";
+        const bool mounts =
+            writes(job.meta.label(decide::step_label)) || job.meta.label(decide::step_label) == "preflight";
         resources::Pod pod = a_pod(job.meta.name + "-pod", mounts ? "data-shop-0" : "other");
         pod.phase = "Pending";
         pod.meta.labels = job.meta.labels;
@@ -215,7 +229,8 @@ private:
         }
     }
 
-    // --- the controller's view and acts ---------------------------------------------------------------------------
+    // --- the controller's view and acts
+    // ---------------------------------------------------------------------------
 
     // What a cache knows: all of the controller's own writes, but not yet what others did since.
     void remember() {
@@ -236,13 +251,17 @@ private:
         seen_.claims = claims_;
         seen_.report.reset();
         const bool stale = !fresh && chance(0.4);
-        std::tie(seen_.workload->replicas, seen_.workload->when_scaled) = stale ? cached_size_ : std::pair(workload_.replicas, workload_.when_scaled);
+        std::tie(seen_.workload->replicas, seen_.workload->when_scaled) =
+            stale ? cached_size_ : std::pair(workload_.replicas, workload_.when_scaled);
         seen_.pods = stale ? cached_pods_ : pods_;
         seen_.jobs = stale ? cached_jobs_ : jobs_;
         if (restore_.status.step) {
-            const std::string job = decide::job_name(restore_uid, restore_.status.step->name, restore_.status.step->attempt);
-            const auto pod = std::ranges::find_if(seen_.pods, [&](const auto& p) { return p.meta.label(decide::job_name_label) == job; });
-            if (pod != seen_.pods.end() && pod->finished() && reports_.contains(job)) seen_.report = reports_[job];
+            const std::string job =
+                decide::job_name(restore_uid, restore_.status.step->name, restore_.status.step->attempt);
+            const auto pod = std::ranges::find_if(
+                seen_.pods, [&](const auto& p) { return p.meta.label(decide::job_name_label) == job; });
+            if (pod != seen_.pods.end() && pod->finished() && reports_.contains(job))
+                seen_.report = reports_[job];
         }
         return seen_;
     }
@@ -261,15 +280,20 @@ private:
             promise(!server_.lock.active_restore, "finalizers stay as long as the lock");
             for (auto* meta : {&restore_.meta, &server_.meta}) meta->finalizers.clear();
         } else if (const auto* mark = std::get_if<decide::MarkExecuted>(&action)) {
-            if (mark->executed) restore_.meta.annotations[resources::executed_annotation] = restore_uid;
-            else restore_.meta.annotations.erase(resources::executed_annotation);
+            if (mark->executed)
+                restore_.meta.annotations[resources::executed_annotation] = restore_uid;
+            else
+                restore_.meta.annotations.erase(resources::executed_annotation);
         } else if (const auto* create = std::get_if<decide::CreateJob>(&action)) {
             create_job(create->manifest);
         } else if (const auto* remove = std::get_if<decide::DeleteJob>(&action)) {
             for (auto& job : jobs_) job.meta.deleting = job.meta.deleting || job.meta.uid == remove->uid;
         } else if (const auto* scale = std::get_if<decide::Scale>(&action)) {
-            promise(scale->replicas != 0 || workload_.when_scaled != "Delete", "never scaled to 0 where that deletes the volume");
-            promise(scale->replicas != 0 || restore_.meta.annotations.contains(resources::executed_annotation), "nothing is stopped before the restore is marked as executed");
+            promise(scale->replicas != 0 || workload_.when_scaled != "Delete",
+                    "never scaled to 0 where that deletes the volume");
+            promise(
+                scale->replicas != 0 || restore_.meta.annotations.contains(resources::executed_annotation),
+                "nothing is stopped before the restore is marked as executed");
             workload_.replicas = scale->replicas;
         }
     }
@@ -277,8 +301,13 @@ private:
     void save_lock(const resources::LockState& lock) {
         if (!lock.active_restore) {
             promise(!server_.lock.fence, "the lock is never freed while the fence is up");
-            promise(workload_.replicas > 0 || original_ == 0, "the lock is never freed while the database is stopped");
-            promise(std::ranges::none_of(jobs_, [](const auto& job) { return !job.finished() && !job.meta.deleting && writes(job.meta.label(decide::step_label)); }),
+            promise(workload_.replicas > 0 || original_ == 0,
+                    "the lock is never freed while the database is stopped");
+            promise(std::ranges::none_of(jobs_,
+                                         [](const auto& job) {
+                                             return !job.finished() && !job.meta.deleting &&
+                                                    writes(job.meta.label(decide::step_label));
+                                         }),
                     "the lock is never freed while a Job writes");
         }
         server_.lock = resources::server_from_json({{"status", to_json(lock)}}).lock;
@@ -287,7 +316,8 @@ private:
     void create_job(const nlohmann::json& manifest) {
         resources::Job job = resources::job_from_json(manifest);
         promise(server_.lock.active_restore.has_value(), "no Job without the lock");
-        if (std::ranges::any_of(jobs_, [&](const auto& other) { return other.meta.name == job.meta.name; })) return;  // already exists
+        if (std::ranges::any_of(jobs_, [&](const auto& other) { return other.meta.name == job.meta.name; }))
+            return;  // already exists
         job.meta.uid = job.meta.name + "-uid-" + std::to_string(round_);
         job.meta.creation_time = now_;
         if (writes(job.meta.label(decide::step_label))) check_before_writer(job);
@@ -299,7 +329,8 @@ private:
         promise(server_.lock.fence.has_value(), what + "behind the fence");
         promise(workload_.replicas == 0, what + "while the workload is at 0");
         for (const auto& other : jobs_) {
-            promise(other.finished() || !writes(other.meta.label(decide::step_label)), what + "when no other is unfinished: " + other.meta.name);
+            promise(other.finished() || !writes(other.meta.label(decide::step_label)),
+                    what + "when no other is unfinished: " + other.meta.name);
         }
         for (const auto& pod : pods_) {
             const bool mounts = std::ranges::find(pod.claim_names, "data-shop-0") != pod.claim_names.end();
@@ -310,7 +341,8 @@ private:
     void check_writer(const resources::Pod& writer) {
         for (const auto& pod : pods_) {
             const bool mounts = std::ranges::find(pod.claim_names, "data-shop-0") != pod.claim_names.end();
-            promise(!mounts || pod.finished() || pod.meta.name == writer.meta.name, writer.meta.name + " never runs beside " + pod.meta.name);
+            promise(!mounts || pod.finished() || pod.meta.name == writer.meta.name,
+                    writer.meta.name + " never runs beside " + pod.meta.name);
         }
     }
 

@@ -31,7 +31,8 @@ inline AgentResult done() {
     return result;
 }
 
-inline AgentResult ended(AgentResult::Outcome outcome, const std::string& reason, const std::string& message) {
+inline AgentResult ended(AgentResult::Outcome outcome, const std::string& reason,
+                         const std::string& message) {
     AgentResult result;
     result.outcome = outcome;
     result.reason = reason;
@@ -39,11 +40,13 @@ inline AgentResult ended(AgentResult::Outcome outcome, const std::string& reason
     return result;
 }
 
-inline AgentResult failed(const std::string& reason = "RestoreFailed", const std::string& message = "pg_restore said no") {
+inline AgentResult failed(const std::string& reason = "RestoreFailed",
+                          const std::string& message = "pg_restore said no") {
     return ended(AgentResult::Outcome::failed, reason, message);
 }
 
-inline AgentResult retryable(const std::string& reason = "Busy", const std::string& message = "the disk was away") {
+inline AgentResult retryable(const std::string& reason = "Busy",
+                             const std::string& message = "the disk was away") {
     return ended(AgentResult::Outcome::retryable, reason, message);
 }
 
@@ -164,7 +167,8 @@ public:
     }
     WorldBuilder& with_lock() {
         world_.server->lock.active_restore = resources::ActiveRestore{"bring-it-back", restore_uid};
-        for (auto* meta : {&world_.restore.meta, &world_.server->meta}) meta->finalizers = {resources::finalizer_name};
+        for (auto* meta : {&world_.restore.meta, &world_.server->meta})
+            meta->finalizers = {resources::finalizer_name};
         return *this;
     }
     WorldBuilder& with_lock_of(const std::string& other) {
@@ -185,7 +189,8 @@ public:
     // As it is from Preparing to Committing: fence up, scaled to 0, nobody on the volume.
     WorldBuilder& at_rest() {
         asked_to_stop().with_fence().scaled_to(0).without_pods();
-        resources::set_condition(world_.restore.status.conditions, {"DatabaseStopped", Truth::yes, "ScaledToZero", "", 1, noon});
+        resources::set_condition(world_.restore.status.conditions,
+                                 {"DatabaseStopped", Truth::yes, "ScaledToZero", "", 1, noon});
         return *this;
     }
     WorldBuilder& executed() {
@@ -217,7 +222,9 @@ public:
         job.meta.name = name;
         job.meta.uid = name + "-uid";
         job.meta.creation_time = noon;
-        job.meta.labels = {{decide::restore_uid_label, restore_uid}, {decide::step_label, step}, {decide::attempt_label, std::to_string(attempt)}};
+        job.meta.labels = {{decide::restore_uid_label, restore_uid},
+                           {decide::step_label, step},
+                           {decide::attempt_label, std::to_string(attempt)}};
         resources::Pod pod = a_pod(name + "-abcde", "data-shop-0");
         pod.meta.labels = job.meta.labels;
         pod.meta.labels[decide::job_name_label] = name;
@@ -264,7 +271,9 @@ private:
     World world_;
 };
 
-inline WorldBuilder a_restore() { return {}; }
+inline WorldBuilder a_restore() {
+    return {};
+}
 
 template <typename A>
 const A* find_action(const Plan& plan) {
@@ -304,19 +313,27 @@ inline std::string job_made_by(const Plan& plan) {
 // What a plan does, in one line: "SaveRestore(Stopping) Speak(Stopping)".
 inline std::string told(const Plan& plan) {
     struct Teller {
-        std::string operator()(const decide::SaveRestore& a) const { return "SaveRestore(" + to_text(a.status.phase) + ")"; }
+        std::string operator()(const decide::SaveRestore& a) const {
+            return "SaveRestore(" + to_text(a.status.phase) + ")";
+        }
         std::string operator()(const decide::SaveServer&) const { return "SaveServer"; }
         std::string operator()(const decide::SaveLock& a) const {
-            return std::string("SaveLock(") + (a.lock.active_restore ? "held" : "free") + (a.lock.fence ? ",fence" : "") + ")";
+            return std::string("SaveLock(") + (a.lock.active_restore ? "held" : "free") +
+                   (a.lock.fence ? ",fence" : "") + ")";
         }
         std::string operator()(const decide::AddFinalizers&) const { return "AddFinalizers"; }
         std::string operator()(const decide::RemoveFinalizers&) const { return "RemoveFinalizers"; }
-        std::string operator()(const decide::MarkExecuted& a) const { return a.executed ? "MarkExecuted" : "UnmarkExecuted"; }
+        std::string operator()(const decide::MarkExecuted& a) const {
+            return a.executed ? "MarkExecuted" : "UnmarkExecuted";
+        }
         std::string operator()(const decide::CreateJob& a) const {
-            return "CreateJob(" + a.manifest["metadata"]["labels"][decide::step_label].get<std::string>() + ")";
+            return "CreateJob(" + a.manifest["metadata"]["labels"][decide::step_label].get<std::string>() +
+                   ")";
         }
         std::string operator()(const decide::DeleteJob& a) const { return "DeleteJob(" + a.name + ")"; }
-        std::string operator()(const decide::Scale& a) const { return "Scale(" + std::to_string(a.replicas) + ")"; }
+        std::string operator()(const decide::Scale& a) const {
+            return "Scale(" + std::to_string(a.replicas) + ")";
+        }
         std::string operator()(const decide::Speak& a) const { return "Speak(" + a.reason + ")"; }
     };
     std::string text;

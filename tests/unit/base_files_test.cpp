@@ -31,7 +31,8 @@ TEST_F(Files, what_is_written_is_read_again_and_is_nobody_elses) {
     EXPECT_EQ(about.st_mode & 0777, 0600u);
     ASSERT_TRUE(write_file_durably(path, ""));
     EXPECT_EQ(*read_file(path), "");
-    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1) << "no temporary file is left";
+    EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_), {}), 1)
+        << "no temporary file is left";
 }
 
 TEST_F(Files, a_write_follows_no_link_that_somebody_laid_for_its_temporary_file) {

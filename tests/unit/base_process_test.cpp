@@ -53,7 +53,9 @@ TEST(Process, tells_the_signal_that_ended_it) {
 }
 
 TEST(Process, loses_nothing_of_a_long_output) {
-    const Outcome o = run(shell("i=0; while [ $i -lt 20000 ]; do echo 0123456789012345678901234567890123456789; i=$((i+1)); done; echo end >&2"));
+    const Outcome o =
+        run(shell("i=0; while [ $i -lt 20000 ]; do echo 0123456789012345678901234567890123456789; "
+                  "i=$((i+1)); done; echo end >&2"));
     EXPECT_EQ(o.out.size(), 20000u * 41);
     EXPECT_EQ(o.err, "end\n");
 }
@@ -80,7 +82,8 @@ TEST(Process, passes_arguments_as_they_are) {
 TEST(Process, adds_to_the_environment_and_replaces_in_it) {
     ::setenv("DBRESTORE_TEST_KEPT", "kept", 1);
     ::setenv("DBRESTORE_TEST_REPLACED", "old", 1);
-    ProcessSpec spec = shell("printf '%s %s %s' \"$DBRESTORE_TEST_KEPT\" \"$DBRESTORE_TEST_REPLACED\" \"$DBRESTORE_TEST_ADDED\"");
+    ProcessSpec spec = shell(
+        "printf '%s %s %s' \"$DBRESTORE_TEST_KEPT\" \"$DBRESTORE_TEST_REPLACED\" \"$DBRESTORE_TEST_ADDED\"");
     spec.environment = {{"DBRESTORE_TEST_REPLACED", "new"}, {"DBRESTORE_TEST_ADDED", "a b=c"}};
     EXPECT_EQ(run(spec).out, "kept new a b=c");
     EXPECT_STREQ(::getenv("DBRESTORE_TEST_REPLACED"), "old");
@@ -135,7 +138,9 @@ TEST(Process, that_is_started_writes_to_the_given_file_and_is_ours_to_reap) {
     write_end.reset();
     std::string text;
     char buffer[64];
-    for (ssize_t count = ::read(read_end.get(), buffer, sizeof buffer); count > 0; count = ::read(read_end.get(), buffer, sizeof buffer)) text.append(buffer, static_cast<size_t>(count));
+    for (ssize_t count = ::read(read_end.get(), buffer, sizeof buffer); count > 0;
+         count = ::read(read_end.get(), buffer, sizeof buffer))
+        text.append(buffer, static_cast<size_t>(count));
     EXPECT_EQ(text, "out\nerr\n");
     int status = 0;
     EXPECT_EQ(::waitpid(*pid, &status, 0), *pid);

@@ -29,7 +29,9 @@ struct Given {
     }
 };
 
-json secret_key(const std::string& secret, const std::string& key) { return {{"valueFrom", {{"secretKeyRef", {{"name", secret}, {"key", key}}}}}}; }
+json secret_key(const std::string& secret, const std::string& key) {
+    return {{"valueFrom", {{"secretKeyRef", {{"name", secret}, {"key", key}}}}}};
+}
 
 Inferred inferred_from(const std::function<void(Given&)>& change) {
     Given given;
@@ -46,7 +48,8 @@ std::string reason_against(const std::function<void(Given&)>& change) {
     const auto inference = decide::infer(given.server, given.workload);
     const auto* problem = std::get_if<decide::NotInferable>(&inference);
     if (problem == nullptr) return "none";
-    EXPECT_NE(problem->message.find("must"), std::string::npos) << "it says what must be: " << problem->message;
+    EXPECT_NE(problem->message.find("must"), std::string::npos)
+        << "it says what must be: " << problem->message;
     return problem->reason;
 }
 
@@ -85,7 +88,8 @@ TEST(Inference, finds_the_data_directory_and_its_volume) {
     EXPECT_EQ(deepest.volume, "data");
     const Inferred existing = inferred_from([](Given& g) {
         g.workload.claim_templates.clear();
-        g.workload.pod_spec["volumes"] = json::parse(R"([{"name": "data", "persistentVolumeClaim": {"claimName": "shop-disk"}}])");
+        g.workload.pod_spec["volumes"] =
+            json::parse(R"([{"name": "data", "persistentVolumeClaim": {"claimName": "shop-disk"}}])");
     });
     EXPECT_EQ(existing.claim_name, "shop-disk");
 }
@@ -104,7 +108,8 @@ TEST(Inference, finds_the_credentials) {
         g.set("POSTGRES_PASSWORD", json::object());
         g.set("POSTGRES_PASSWORD_FILE", {{"value", "/run/secrets/pw"}});
         g.container()["volumeMounts"].push_back({{"name", "pw"}, {"mountPath", "/run/secrets"}});
-        g.workload.pod_spec["volumes"] = json::parse(R"([{"name": "pw", "secret": {"secretName": "files", "items": [{"key": "the-password", "path": "pw"}]}}])");
+        g.workload.pod_spec["volumes"] = json::parse(
+            R"([{"name": "pw", "secret": {"secretName": "files", "items": [{"key": "the-password", "path": "pw"}]}}])");
     });
     EXPECT_EQ(file.secret_name, "files");
     EXPECT_EQ(file.password.secret_key, "the-password");
@@ -116,12 +121,15 @@ TEST(Inference, finds_the_credentials) {
     EXPECT_EQ(stated.secret_name, "mine");
     EXPECT_EQ(stated.user.secret_key, "username");
     EXPECT_EQ(stated.password.secret_key, "password");
-    EXPECT_EQ(stated.database, (resources::Credential{"warehouse", ""})) << "what is stated needs no look into the template";
+    EXPECT_EQ(stated.database, (resources::Credential{"warehouse", ""}))
+        << "what is stated needs no look into the template";
 }
 
 TEST(Inference, finds_owner_and_port) {
     const auto context = [](const char* text) { return json::parse(text); };
-    const Inferred pod = inferred_from([&](Given& g) { g.workload.pod_spec["securityContext"] = context(R"({"runAsUser": 70, "runAsGroup": 71})"); });
+    const Inferred pod = inferred_from([&](Given& g) {
+        g.workload.pod_spec["securityContext"] = context(R"({"runAsUser": 70, "runAsGroup": 71})");
+    });
     EXPECT_EQ(pod.uid, 70);
     EXPECT_EQ(pod.gid, 71);
     const Inferred container = inferred_from([&](Given& g) {
@@ -137,33 +145,59 @@ TEST(Inference, finds_owner_and_port) {
     EXPECT_EQ(inferred_from([](Given& g) { g.server.overrides.uid = 26; }).uid, 26);
     EXPECT_EQ(inferred_from([](Given& g) { g.container()["ports"][0]["containerPort"] = 6000; }).port, 6000);
     EXPECT_EQ(inferred_from([](Given& g) { g.set("PGPORT", {{"value", "6001"}}); }).port, 6001);
-    EXPECT_EQ(inferred_from([](Given& g) { g.set("PGPORT", {{"value", "99999999999999999999"}}); }).port, 5432);
+    EXPECT_EQ(inferred_from([](Given& g) {
+                  g.set("PGPORT", {{"value", "99999999999999999999"}});
+              }).port,
+              5432);
     EXPECT_EQ(inferred_from([](Given& g) { g.server.overrides.port = 6002; }).port, 6002);
 }
 
 TEST(Inference, finds_the_container_among_several) {
-    const auto add = [](Given& g, const char* text) { g.workload.pod_spec["containers"].push_back(json::parse(text)); };
-    EXPECT_EQ(inferred_from([&](Given& g) { add(g, R"({"name": "exporter", "image": "exporter:1"})"); }).container, "postgres");
+    const auto add = [](Given& g, const char* text) {
+        g.workload.pod_spec["containers"].push_back(json::parse(text));
+    };
+    EXPECT_EQ(
+        inferred_from([&](Given& g) { add(g, R"({"name": "exporter", "image": "exporter:1"})"); }).container,
+        "postgres");
     EXPECT_EQ(inferred_from([&](Given& g) {
                   add(g, R"({"name": "exporter", "image": "quay.io/postgres-exporter:1"})");
                   g.server.overrides.container = "postgres";
-              }).container, "postgres");
-    EXPECT_EQ(reason_against([&](Given& g) { add(g, R"({"name": "exporter", "image": "quay.io/postgres-exporter:1"})"); }), "ContainerUnknown");
+              }).container,
+              "postgres");
+    EXPECT_EQ(reason_against([&](Given& g) {
+                  add(g, R"({"name": "exporter", "image": "quay.io/postgres-exporter:1"})");
+              }),
+              "ContainerUnknown");
     EXPECT_EQ(reason_against([](Given& g) { g.server.overrides.container = "db"; }), "ContainerNotFound");
 }
 
 TEST(Inference, says_what_must_be_where_it_cannot_tell) {
     EXPECT_EQ(reason_against([](Given& g) { g.server.workload_kind = "Deployment"; }), "NotSupportedYet");
-    EXPECT_EQ(reason_against([](Given& g) { g.set("PGDATA", {{"valueFrom", {{"configMapKeyRef", {{"name", "c"}}}}}}); }), "DataDirectoryUnknown");
-    EXPECT_EQ(reason_against([](Given& g) { g.set("PGDATA", {{"value", "$(ROOT)/pg"}}); }), "DataDirectoryUnknown");
+    EXPECT_EQ(reason_against([](Given& g) {
+                  g.set("PGDATA", {{"valueFrom", {{"configMapKeyRef", {{"name", "c"}}}}}});
+              }),
+              "DataDirectoryUnknown");
+    EXPECT_EQ(reason_against([](Given& g) {
+                  g.set("PGDATA", {{"value", "$(ROOT)/pg"}});
+              }),
+              "DataDirectoryUnknown");
     EXPECT_EQ(reason_against([](Given& g) { g.set("PGDATA", {{"value", "/srv/pg"}}); }), "VolumeNotFound");
-    EXPECT_EQ(reason_against([](Given& g) { g.mount()["mountPath"] = "/var/lib/postgresql/dat"; }), "VolumeNotFound");
+    EXPECT_EQ(reason_against([](Given& g) { g.mount()["mountPath"] = "/var/lib/postgresql/dat"; }),
+              "VolumeNotFound");
     EXPECT_EQ(reason_against([](Given& g) { g.mount()["subPathExpr"] = "$(POD)"; }), "SubPathUnknown");
     EXPECT_EQ(reason_against([](Given& g) { g.workload.claim_templates.clear(); }), "ClaimNotFound");
-    EXPECT_EQ(reason_against([](Given& g) { g.set("POSTGRES_PASSWORD", {{"value", "literal"}}); }), "CredentialsUnknown");
-    EXPECT_EQ(reason_against([](Given& g) { g.set("POSTGRES_PASSWORD", json::object()); }), "CredentialsUnknown");
-    EXPECT_EQ(reason_against([](Given& g) { g.set("POSTGRES_USER", secret_key("another", "user")); }), "CredentialsUnknown");
-    EXPECT_EQ(reason_against([](Given& g) { g.set("POSTGRES_DB", {{"valueFrom", {{"configMapKeyRef", {{"name", "c"}}}}}}); }), "CredentialsUnknown");
+    EXPECT_EQ(reason_against([](Given& g) {
+                  g.set("POSTGRES_PASSWORD", {{"value", "literal"}});
+              }),
+              "CredentialsUnknown");
+    EXPECT_EQ(reason_against([](Given& g) { g.set("POSTGRES_PASSWORD", json::object()); }),
+              "CredentialsUnknown");
+    EXPECT_EQ(reason_against([](Given& g) { g.set("POSTGRES_USER", secret_key("another", "user")); }),
+              "CredentialsUnknown");
+    EXPECT_EQ(reason_against([](Given& g) {
+                  g.set("POSTGRES_DB", {{"valueFrom", {{"configMapKeyRef", {{"name", "c"}}}}}});
+              }),
+              "CredentialsUnknown");
 }
 
 TEST(Inference, a_literal_password_is_never_copied) {
@@ -174,12 +208,18 @@ TEST(Inference, a_literal_password_is_never_copied) {
 }
 
 TEST(ServerArguments, are_those_of_postgres_itself) {
-    const auto arguments = [](const char* container) { return decide::server_arguments(json::parse(container)); };
+    const auto arguments = [](const char* container) {
+        return decide::server_arguments(json::parse(container));
+    };
     const std::vector<std::string> expected{"-c", "work_mem=8MB"};
     EXPECT_EQ(arguments(R"({"args": ["-c", "work_mem=8MB"]})"), expected);
     EXPECT_EQ(arguments(R"({"args": ["postgres", "-c", "work_mem=8MB"]})"), expected);
-    EXPECT_EQ(arguments(R"({"command": ["/usr/lib/postgresql/15/bin/postgres", "-c"], "args": ["work_mem=8MB"]})"), expected);
-    EXPECT_EQ(arguments(R"({"command": ["docker-entrypoint.sh"], "args": ["postgres", "-c", "work_mem=8MB"]})"), expected);
+    EXPECT_EQ(
+        arguments(R"({"command": ["/usr/lib/postgresql/15/bin/postgres", "-c"], "args": ["work_mem=8MB"]})"),
+        expected);
+    EXPECT_EQ(
+        arguments(R"({"command": ["docker-entrypoint.sh"], "args": ["postgres", "-c", "work_mem=8MB"]})"),
+        expected);
     EXPECT_TRUE(arguments(R"({"args": ["serve", "-x"]})").empty());
     EXPECT_TRUE(arguments("{}").empty());
 }

@@ -36,8 +36,12 @@ resources::Workload workload_with(const json& pod_changes) {
     return workload;
 }
 
-json pod_of(const json& manifest) { return manifest["spec"]["template"]["spec"]; }
-json manifest_for(decide::DataMount data, const resources::Workload& workload = the_workload()) { return decide::job_manifest(recipe(data), the_inferred(), workload); }
+json pod_of(const json& manifest) {
+    return manifest["spec"]["template"]["spec"];
+}
+json manifest_for(decide::DataMount data, const resources::Workload& workload = the_workload()) {
+    return decide::job_manifest(recipe(data), the_inferred(), workload);
+}
 
 json named(const json& list, const std::string& name) {
     for (const auto& item : list) {
@@ -50,8 +54,12 @@ TEST(JobManifest, is_named_and_labelled_by_restore_step_and_attempt) {
     const json job = manifest_for(decide::DataMount::read_write);
     EXPECT_EQ(job["kind"], "Job");
     EXPECT_EQ(job["metadata"]["name"], "dbr-11111111-prepare-2");
-    const json labels = {{"app.kubernetes.io/managed-by", "dbrestore"}, {"dbrestore.dev/restore-uid", restore_uid}, {"dbrestore.dev/restore-name", "bring-it-back"},
-                         {"dbrestore.dev/server", "shop"},               {"dbrestore.dev/step", "prepare"},           {"dbrestore.dev/attempt", "2"}};
+    const json labels = {{"app.kubernetes.io/managed-by", "dbrestore"},
+                         {"dbrestore.dev/restore-uid", restore_uid},
+                         {"dbrestore.dev/restore-name", "bring-it-back"},
+                         {"dbrestore.dev/server", "shop"},
+                         {"dbrestore.dev/step", "prepare"},
+                         {"dbrestore.dev/attempt", "2"}};
     EXPECT_EQ(job["metadata"]["labels"], labels);
     EXPECT_EQ(job["spec"]["template"]["metadata"]["labels"], labels);
     EXPECT_FALSE(job["metadata"].contains("ownerReferences"));
@@ -65,8 +73,10 @@ TEST(JobManifest, runs_the_agent_from_its_bundle_in_the_databases_own_image) {
     const json pod = pod_of(manifest_for(decide::DataMount::read_write));
     ASSERT_EQ(pod["initContainers"].size(), 1u);
     EXPECT_EQ(pod["initContainers"][0]["image"], "agent:1");
-    EXPECT_EQ(pod["initContainers"][0]["command"], json::parse(R"(["/dbrestore/dbrestore-agent", "install", "/bundle"])"));
-    EXPECT_EQ(pod["initContainers"][0]["volumeMounts"], json::parse(R"([{"name": "bundle", "mountPath": "/bundle"}])"));
+    EXPECT_EQ(pod["initContainers"][0]["command"],
+              json::parse(R"(["/dbrestore/dbrestore-agent", "install", "/bundle"])"));
+    EXPECT_EQ(pod["initContainers"][0]["volumeMounts"],
+              json::parse(R"([{"name": "bundle", "mountPath": "/bundle"}])"));
     ASSERT_EQ(pod["containers"].size(), 1u);
     const json agent = pod["containers"][0];
     EXPECT_EQ(agent["name"], "agent");
@@ -80,7 +90,8 @@ TEST(JobManifest, runs_the_agent_from_its_bundle_in_the_databases_own_image) {
 }
 
 TEST(JobManifest, keeps_to_the_restricted_standard) {
-    for (const auto data : {decide::DataMount::none, decide::DataMount::read_only, decide::DataMount::read_write}) {
+    for (const auto data :
+         {decide::DataMount::none, decide::DataMount::read_only, decide::DataMount::read_write}) {
         const json pod = pod_of(manifest_for(data));
         const json context = pod["securityContext"];
         EXPECT_EQ(context["runAsNonRoot"], true);
@@ -88,19 +99,26 @@ TEST(JobManifest, keeps_to_the_restricted_standard) {
         EXPECT_EQ(context["runAsGroup"], 998);
         EXPECT_EQ(context["seccompProfile"]["type"], "RuntimeDefault");
         for (const json& container : {pod["containers"][0], pod["initContainers"][0]}) {
-            EXPECT_EQ(container["securityContext"],
-                      json::parse(R"({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})"));
+            EXPECT_EQ(
+                container["securityContext"],
+                json::parse(
+                    R"({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})"));
         }
         for (const auto& volume : pod["volumes"]) {
-            const bool allowed = volume.contains("persistentVolumeClaim") || volume.contains("emptyDir") || volume.contains("secret") || volume.contains("configMap");
+            const bool allowed = volume.contains("persistentVolumeClaim") || volume.contains("emptyDir") ||
+                                 volume.contains("secret") || volume.contains("configMap");
             EXPECT_TRUE(allowed) << volume;
         }
     }
 }
 
 TEST(JobManifest, never_sets_fsGroup_but_joins_its_group) {
-    const json context = pod_of(manifest_for(decide::DataMount::read_write,
-                                             workload_with({{"securityContext", {{"fsGroup", 26}, {"supplementalGroups", {7}}, {"seLinuxOptions", {{"level", "s0:c1"}}}}}})))["securityContext"];
+    const json context = pod_of(
+        manifest_for(decide::DataMount::read_write,
+                     workload_with({{"securityContext",
+                                     {{"fsGroup", 26},
+                                      {"supplementalGroups", {7}},
+                                      {"seLinuxOptions", {{"level", "s0:c1"}}}}}})))["securityContext"];
     EXPECT_FALSE(context.contains("fsGroup"));
     EXPECT_EQ(context["supplementalGroups"], json::parse("[7, 26]"));
     EXPECT_EQ(context["seLinuxOptions"]["level"], "s0:c1");
@@ -109,15 +127,21 @@ TEST(JobManifest, never_sets_fsGroup_but_joins_its_group) {
 TEST(JobManifest, mounts_the_data_as_the_database_does_and_read_only_beside_it) {
     resources::Inferred inferred = the_inferred();
     inferred.sub_path = "pg";
-    const json beside = pod_of(decide::job_manifest(recipe(decide::DataMount::read_only), inferred, the_workload()));
-    EXPECT_EQ(named(beside["containers"][0]["volumeMounts"], "data"), json::parse(R"({"name": "data", "mountPath": "/var/lib/postgresql/data", "subPath": "pg", "readOnly": true})"));
-    EXPECT_EQ(named(beside["volumes"], "data")["persistentVolumeClaim"], json::parse(R"({"claimName": "data-shop-0", "readOnly": true})"));
+    const json beside =
+        pod_of(decide::job_manifest(recipe(decide::DataMount::read_only), inferred, the_workload()));
+    EXPECT_EQ(
+        named(beside["containers"][0]["volumeMounts"], "data"),
+        json::parse(
+            R"({"name": "data", "mountPath": "/var/lib/postgresql/data", "subPath": "pg", "readOnly": true})"));
+    EXPECT_EQ(named(beside["volumes"], "data")["persistentVolumeClaim"],
+              json::parse(R"({"claimName": "data-shop-0", "readOnly": true})"));
     const json alone = pod_of(manifest_for(decide::DataMount::read_write));
     EXPECT_EQ(named(alone["volumes"], "data")["persistentVolumeClaim"]["readOnly"], false);
     EXPECT_FALSE(named(alone["containers"][0]["volumeMounts"], "data").contains("subPath"));
     EXPECT_TRUE(named(pod_of(manifest_for(decide::DataMount::none))["volumes"], "data").is_null());
     for (const json& pod : {beside, alone}) {
-        EXPECT_EQ(named(pod["volumes"], "source")["persistentVolumeClaim"], json::parse(R"({"claimName": "dumps", "readOnly": true})"));
+        EXPECT_EQ(named(pod["volumes"], "source")["persistentVolumeClaim"],
+                  json::parse(R"({"claimName": "dumps", "readOnly": true})"));
         EXPECT_EQ(named(pod["containers"][0]["volumeMounts"], "source")["readOnly"], true);
     }
 }
@@ -134,16 +158,23 @@ TEST(JobManifest, carries_no_secret_in_its_request) {
     EXPECT_EQ(secret["secretName"], "shop");
     EXPECT_EQ(secret["optional"], true);
     EXPECT_EQ(named(agent["volumeMounts"], "secret")["mountPath"], "/dbrestore-secret");
-    for (const auto& variable : agent["env"]) EXPECT_TRUE(field(variable, "valueFrom.secretKeyRef").is_null());
+    for (const auto& variable : agent["env"])
+        EXPECT_TRUE(field(variable, "valueFrom.secretKeyRef").is_null());
 }
 
 TEST(JobManifest, takes_the_databases_resources_only_while_it_is_stopped) {
-    EXPECT_EQ(pod_of(manifest_for(decide::DataMount::read_write))["containers"][0]["resources"]["requests"]["memory"], "1Gi");
-    EXPECT_EQ(pod_of(manifest_for(decide::DataMount::read_only))["containers"][0]["resources"]["requests"]["memory"], "64Mi");
+    EXPECT_EQ(pod_of(manifest_for(
+                  decide::DataMount::read_write))["containers"][0]["resources"]["requests"]["memory"],
+              "1Gi");
+    EXPECT_EQ(pod_of(manifest_for(
+                  decide::DataMount::read_only))["containers"][0]["resources"]["requests"]["memory"],
+              "64Mi");
 }
 
 TEST(JobManifest, follows_the_database_to_its_nodes) {
-    const json pod = pod_of(manifest_for(decide::DataMount::read_write, workload_with(json::parse(R"({"nodeSelector": {"disk": "fast"}, "priorityClassName": "high",
+    const json pod = pod_of(manifest_for(
+        decide::DataMount::read_write,
+        workload_with(json::parse(R"({"nodeSelector": {"disk": "fast"}, "priorityClassName": "high",
         "imagePullSecrets": [{"name": "registry"}], "tolerations": [{"key": "db"}], "nodeName": "node-1", "hostNetwork": true, "serviceAccountName": "db",
         "affinity": {"nodeAffinity": {"a": 1}, "podAntiAffinity": {"b": 2}}})"))));
     EXPECT_EQ(pod["nodeSelector"]["disk"], "fast");
@@ -151,13 +182,16 @@ TEST(JobManifest, follows_the_database_to_its_nodes) {
     EXPECT_EQ(pod["imagePullSecrets"][0]["name"], "registry");
     EXPECT_EQ(pod["tolerations"][0]["key"], "db");
     EXPECT_EQ(pod["affinity"], json::parse(R"({"nodeAffinity": {"a": 1}})"));
-    for (const char* never : {"nodeName", "hostNetwork", "hostPID", "serviceAccountName"}) EXPECT_FALSE(pod.contains(never)) << never;
+    for (const char* never : {"nodeName", "hostNetwork", "hostPID", "serviceAccountName"})
+        EXPECT_FALSE(pod.contains(never)) << never;
 }
 
 TEST(JobManifest, brings_configuration_that_lies_outside_the_data_directory_whatever_its_volume_is_called) {
     resources::Workload workload = the_workload();
-    workload.pod_spec["volumes"] = json::parse(R"([{"name": "tmp", "configMap": {"name": "shop-conf"}}, {"name": "other", "emptyDir": {}}])");
-    workload.pod_spec["containers"][0]["volumeMounts"].push_back({{"name", "tmp"}, {"mountPath", "/etc/postgresql"}});
+    workload.pod_spec["volumes"] = json::parse(
+        R"([{"name": "tmp", "configMap": {"name": "shop-conf"}}, {"name": "other", "emptyDir": {}}])");
+    workload.pod_spec["containers"][0]["volumeMounts"].push_back(
+        {{"name", "tmp"}, {"mountPath", "/etc/postgresql"}});
     const json pod = pod_of(manifest_for(decide::DataMount::read_write, workload));
     std::string mounted;
     for (const auto& mount : pod["containers"][0]["volumeMounts"]) {
@@ -169,7 +203,8 @@ TEST(JobManifest, brings_configuration_that_lies_outside_the_data_directory_what
 
 TEST(JobNames, are_short_enough_for_Kubernetes_and_PostgreSQL) {
     EXPECT_LE(decide::job_name(restore_uid, "verify-live", 1000000).size(), 63u);
-    for (const auto& name : {decide::new_database_name(restore_uid), decide::old_database_name(restore_uid), decide::temporary_role_name(restore_uid)}) {
+    for (const auto& name : {decide::new_database_name(restore_uid), decide::old_database_name(restore_uid),
+                             decide::temporary_role_name(restore_uid)}) {
         EXPECT_LE(name.size(), 63u) << name;
     }
 }

@@ -1,4 +1,5 @@
-// What must never happen, whatever happens: thousands of restores in a simulated cluster, each with its own seed.
+// What must never happen, whatever happens: thousands of restores in a simulated cluster, each with its own
+// seed.
 
 #include <gtest/gtest.h>
 
@@ -23,7 +24,8 @@ TEST(DecideNever, breaks_a_promise_and_always_comes_to_an_end) {
         std::string broken = cluster.over() || !cluster.broken_promises().empty() ? "" : "it never ends\n";
         for (const auto& promise : cluster.broken_promises()) broken += promise + "\n";
         const std::string& story = cluster.story();
-        EXPECT_EQ(broken, "") << "seed " << seed << "; the last of its story:\n" << story.substr(story.size() > 2500 ? story.size() - 2500 : 0);
+        EXPECT_EQ(broken, "") << "seed " << seed << "; the last of its story:\n"
+                              << story.substr(story.size() > 2500 ? story.size() - 2500 : 0);
         if (!broken.empty()) ++failures;
     }
 }

@@ -31,7 +31,8 @@ std::string ready_reason(const decide::ServerWorld& world) {
     return (ready->status == Truth::yes ? "+" : "-") + ready->reason;
 }
 
-resources::PostgresServer another(const std::string& name, const std::string& workload, const std::string& claim, int64_t created_after_seconds) {
+resources::PostgresServer another(const std::string& name, const std::string& workload,
+                                  const std::string& claim, int64_t created_after_seconds) {
     resources::PostgresServer other = the_server();
     other.meta.name = name;
     other.workload_name = workload;
@@ -81,7 +82,9 @@ TEST(Server, keeps_what_a_running_restore_was_started_with) {
 
 decide::ServerWorld with_previous_data(int64_t expires_in_seconds) {
     decide::ServerWorld world = a_server_world();
-    world.server.status.history.push_back({"bring-it-back", restore_uid, "Succeeded", noon, "dbrestore_old_11111111", 7, noon + std::chrono::seconds(expires_in_seconds)});
+    world.server.status.history.push_back({"bring-it-back", restore_uid, "Succeeded", noon,
+                                           "dbrestore_old_11111111", 7,
+                                           noon + std::chrono::seconds(expires_in_seconds)});
     world.server.status = server_status_after(world);
     return world;
 }
@@ -89,7 +92,9 @@ decide::ServerWorld with_previous_data(int64_t expires_in_seconds) {
 resources::Job a_cleanup_job(int64_t attempt, int64_t age_seconds, bool finished) {
     resources::Job job;
     job.meta.name = decide::job_name(restore_uid, "cleanup", attempt);
-    job.meta.labels = {{decide::restore_uid_label, restore_uid}, {decide::step_label, "cleanup"}, {decide::attempt_label, std::to_string(attempt)}};
+    job.meta.labels = {{decide::restore_uid_label, restore_uid},
+                       {decide::step_label, "cleanup"},
+                       {decide::attempt_label, std::to_string(attempt)}};
     job.meta.creation_time = noon - std::chrono::seconds(age_seconds);
     job.complete = finished;
     return job;
@@ -106,7 +111,8 @@ TEST(Server, drops_previous_data_when_it_has_expired_and_not_before) {
     const auto request = nlohmann::json::parse(agent["env"][0]["value"].get<std::string>());
     EXPECT_EQ(request["oldDatabase"], "dbrestore_old_11111111");
     EXPECT_EQ(request["host"], "10.0.0.7");
-    for (const auto& volume : job["spec"]["template"]["spec"]["volumes"]) EXPECT_NE(volume["name"], "data") << "dropping needs no volume";
+    for (const auto& volume : job["spec"]["template"]["spec"]["volumes"])
+        EXPECT_NE(volume["name"], "data") << "dropping needs no volume";
 }
 
 TEST(Server, drops_nothing_while_a_restore_runs_or_nobody_answers) {
@@ -128,11 +134,15 @@ TEST(Server, forgets_previous_data_only_when_the_drop_is_reported) {
     };
     const AgentResult good = done(), bad = failed();
     EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 5, false), nullptr))), "") << "it runs";
-    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 5, true), &bad))), "") << "not at once again";
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 5, true), &bad))), "")
+        << "not at once again";
     EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 61, true), &bad))), "CreateJob(cleanup)");
-    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(5, 299, true), &bad))), "") << "ever more rarely";
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(5, 299, true), &bad))), "")
+        << "ever more rarely";
     EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(5, 301, true), &bad))), "CreateJob(cleanup)");
-    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(900, 3601, true), &bad))), "CreateJob(cleanup)") << "but at least every hour";
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(900, 3601, true), &bad))),
+              "CreateJob(cleanup)")
+        << "but at least every hour";
     const auto forgotten = with_job(a_cleanup_job(1, 5, true), &good);
     EXPECT_EQ(told(decide::decide_server(forgotten)), "SaveServer");
     EXPECT_EQ(server_status_after(forgotten).history[0].previous_database, "");
@@ -148,7 +158,9 @@ TEST(Server, an_edited_attempt_label_breaks_nothing) {
 
 TEST(History, makes_room_without_forgetting_databases_that_must_still_be_dropped) {
     resources::ServerStatus status;
-    for (int i = 0; i < 100; ++i) status.history.push_back({"r" + std::to_string(i), "uid", "Succeeded", noon, i < 50 ? "kept" : "", 0, {}});
+    for (int i = 0; i < 100; ++i)
+        status.history.push_back(
+            {"r" + std::to_string(i), "uid", "Succeeded", noon, i < 50 ? "kept" : "", 0, {}});
     const World restore = a_restore().in(Phase::failed);
     status = decide::with_history_of(restore.restore, status);
     EXPECT_EQ(status.history.size(), 100u);

@@ -7,8 +7,12 @@
 namespace dbrestore::testing {
 namespace {
 
-void cancel(World& w) { w.restore.spec.cancel_requested = true; }
-void remove(World& w) { w.restore.meta.deleting = true; }
+void cancel(World& w) {
+    w.restore.spec.cancel_requested = true;
+}
+void remove(World& w) {
+    w.restore.meta.deleting = true;
+}
 
 WorldBuilder at(Phase phase) {
     WorldBuilder builder = a_restore().in(phase);
@@ -19,9 +23,11 @@ WorldBuilder at(Phase phase) {
 }
 
 TEST(WayOut, before_the_commit_a_cancel_and_a_deletion_turn_back) {
-    const std::string cancelled = "SaveRestore(Cancelled) Speak(Cancelled)", back = "SaveRestore(RollingBack) Speak(RollingBack)";
+    const std::string cancelled = "SaveRestore(Cancelled) Speak(Cancelled)",
+                      back = "SaveRestore(RollingBack) Speak(RollingBack)";
     check({
-        {"cancelled while Pending", at(Phase::pending).where(cancel), cancelled, "Cancelled", "cancellation was requested"},
+        {"cancelled while Pending", at(Phase::pending).where(cancel), cancelled, "Cancelled",
+         "cancellation was requested"},
         {"deleted while Pending", at(Phase::pending).where(remove), cancelled, "Cancelled", "was deleted"},
         {"cancelled while Queued", at(Phase::queued).where(cancel), cancelled, "Cancelled"},
         {"cancelled while Validating", at(Phase::validating).where(cancel), back, "RollingBack", "Cancelled"},
@@ -29,8 +35,10 @@ TEST(WayOut, before_the_commit_a_cancel_and_a_deletion_turn_back) {
         {"cancelled while Preparing", at(Phase::preparing).where(cancel), back, "RollingBack"},
         {"deleted while Preparing", at(Phase::preparing).where(remove), back, "RollingBack", "was deleted"},
         {"cancelled while Verifying", at(Phase::verifying).where(cancel), back, "RollingBack"},
-        {"cancelled while awaiting approval", at(Phase::awaiting_approval).where(cancel), back, "RollingBack"},
-        {"cancelled while Starting, the fence still up", at(Phase::starting).where(cancel), back, "RollingBack"},
+        {"cancelled while awaiting approval", at(Phase::awaiting_approval).where(cancel), back,
+         "RollingBack"},
+        {"cancelled while Starting, the fence still up", at(Phase::starting).where(cancel), back,
+         "RollingBack"},
     });
     for (const Phase phase : {Phase::validating, Phase::preparing}) {
         const World given = at(phase).where(cancel);
@@ -42,10 +50,14 @@ TEST(WayOut, is_closed_once_data_may_be_exchanged_or_written) {
     const auto open = [](World& w) { w.server->lock.fence.reset(); };
     for (const auto& ask : {cancel, remove}) {
         check({
-            {"Committing goes on", at(Phase::committing).in_step("commit", 1).seen_fresh().where(ask), "CreateJob(commit)"},
-            {"Starting goes on once the fence is down, ready or not", at(Phase::starting).in_step("start", 1).scaled_to(1).where(open).where(ask), ""},
-            {"RollingBack goes on", at(Phase::rolling_back).in_step("rollback", 1).seen_fresh().where(ask), "CreateJob(rollback)"},
-            {"the end is the end", a_restore().in(Phase::failed).with_lock().where(ask), "SaveServer SaveLock(free) RemoveFinalizers"},
+            {"Committing goes on", at(Phase::committing).in_step("commit", 1).seen_fresh().where(ask),
+             "CreateJob(commit)"},
+            {"Starting goes on once the fence is down, ready or not",
+             at(Phase::starting).in_step("start", 1).scaled_to(1).where(open).where(ask), ""},
+            {"RollingBack goes on", at(Phase::rolling_back).in_step("rollback", 1).seen_fresh().where(ask),
+             "CreateJob(rollback)"},
+            {"the end is the end", a_restore().in(Phase::failed).with_lock().where(ask),
+             "SaveServer SaveLock(free) RemoveFinalizers"},
         });
     }
 }
@@ -57,22 +69,29 @@ TEST(WayOut, a_restore_that_waited_too_long_never_starts) {
         {"Pending", too_late(Phase::pending), failed_by_time, "StartDeadlineExceeded", "within 3600 s"},
         {"Queued", too_late(Phase::queued).with_lock_of("rival"), failed_by_time, "StartDeadlineExceeded"},
         {"Pending, and what it waited for is told", too_late(Phase::pending).where([](World& w) {
-             resources::set_condition(w.restore.status.conditions, {"Succeeded", Truth::unknown, "ServerNotFound", "no server", 1, noon});
-         }), failed_by_time, "StartDeadlineExceeded", "it waited for: no server"},
-        {"at the last second it still starts", at(Phase::pending).after_seconds(3600), "SaveRestore(Queued) Speak(Queued)"},
-        {"what has started is not touched by it", at(Phase::validating).in_step("preflight", 1).after_seconds(3601), "CreateJob(preflight)"},
+             resources::set_condition(w.restore.status.conditions,
+                                      {"Succeeded", Truth::unknown, "ServerNotFound", "no server", 1, noon});
+         }),
+         failed_by_time, "StartDeadlineExceeded", "it waited for: no server"},
+        {"at the last second it still starts", at(Phase::pending).after_seconds(3600),
+         "SaveRestore(Queued) Speak(Queued)"},
+        {"what has started is not touched by it",
+         at(Phase::validating).in_step("preflight", 1).after_seconds(3601), "CreateJob(preflight)"},
     });
 }
 
 TEST(WayOut, the_active_deadline_counts_until_the_commit) {
-    const auto after_a_minute = [](Phase phase) { return at(phase).where([](World& w) { w.restore.spec.active_deadline_seconds = 30; }); };
+    const auto after_a_minute = [](Phase phase) {
+        return at(phase).where([](World& w) { w.restore.spec.active_deadline_seconds = 30; });
+    };
     const std::string back = "SaveRestore(RollingBack) Speak(RollingBack)";
     check({
         {"Validating", after_a_minute(Phase::validating), back, "RollingBack", "DeadlineExceeded"},
         {"Stopping", after_a_minute(Phase::stopping), back},
         {"Preparing", after_a_minute(Phase::preparing), back},
         {"Verifying", after_a_minute(Phase::verifying), back},
-        {"Committing is left to end", after_a_minute(Phase::committing).in_step("commit", 1).seen_fresh(), "CreateJob(commit)"},
+        {"Committing is left to end", after_a_minute(Phase::committing).in_step("commit", 1).seen_fresh(),
+         "CreateJob(commit)"},
     });
 }
 

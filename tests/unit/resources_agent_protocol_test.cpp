@@ -15,7 +15,8 @@ AgentResult a_result() {
     r.outcome = AgentResult::Outcome::retryable;
     r.reason = "DiskAway";
     r.message = "two\nlines, \"quotes\" and ünïcode";
-    r.findings = {{"Space", PreflightFinding::Outcome::warning, "little"}, {"Dump", PreflightFinding::Outcome::failed, "torn"}};
+    r.findings = {{"Space", PreflightFinding::Outcome::warning, "little"},
+                  {"Dump", PreflightFinding::Outcome::failed, "torn"}};
     r.waiting_for = {"Dump"};
     r.uid = 999;
     r.gid = 0;
@@ -35,7 +36,8 @@ AgentResult failed_with(const std::string& message) {
 
 TEST(AgentReport, gives_back_what_was_sent) {
     const Progress progress{"prepare", "table shop.orders", 42, 10, 20, 3, 7, 90};
-    const std::string log = "noise\n" + progress_frame(1, progress) + "more noise\n" + result_frame(2, a_result());
+    const std::string log =
+        "noise\n" + progress_frame(1, progress) + "more noise\n" + result_frame(2, a_result());
     const AgentReport report = parse_agent_report(log, termination_message(a_result()), true);
     ASSERT_TRUE(report.progress && report.result);
     EXPECT_EQ(*report.progress, progress);
@@ -44,7 +46,9 @@ TEST(AgentReport, gives_back_what_was_sent) {
 }
 
 TEST(AgentReport, the_newest_progress_counts) {
-    const AgentReport report = parse_agent_report(progress_frame(1, {"a", "", 1, 0, 0, 0, 0, {}}) + progress_frame(2, {"a", "", 2, 0, 0, 0, 0, {}}), "", false);
+    const AgentReport report = parse_agent_report(
+        progress_frame(1, {"a", "", 1, 0, 0, 0, 0, {}}) + progress_frame(2, {"a", "", 2, 0, 0, 0, 0, {}}), "",
+        false);
     EXPECT_EQ(report.progress->percent, 2);
     EXPECT_FALSE(report.result_lost) << "it still runs";
 }
@@ -61,22 +65,37 @@ TEST(AgentReport, believes_no_result_that_the_termination_message_does_not_name)
         EXPECT_FALSE(without.result) << termination;
         EXPECT_TRUE(without.result_lost) << termination;
     }
-    EXPECT_FALSE(parse_agent_report(log, termination_message(a_result()), false).result) << "a container that runs has no result";
+    EXPECT_FALSE(parse_agent_report(log, termination_message(a_result()), false).result)
+        << "a container that runs has no result";
 }
 
-std::string framed(const std::string& document) { return "DBRESTORE/1 1 progress " + base::sha256_hex(document) + " " + document + "\n"; }
+std::string framed(const std::string& document) {
+    return "DBRESTORE/1 1 progress " + base::sha256_hex(document) + " " + document + "\n";
+}
 
 TEST(AgentReport, skips_whatever_does_not_frame_correctly) {
     const std::string good = progress_frame(1, {"prepare", "here", 5, 0, 0, 0, 0, {}});
     const std::vector<std::string> hostile{
-        "", "\n\n\n", "DBRESTORE/1", "DBRESTORE/1 1 progress", "DBRESTORE/1 1 progress \n", "DBRESTORE/2" + good.substr(11), " " + good,
-        good.substr(0, good.size() / 2) + "\n",                        // torn
-        good.substr(0, good.size() - 3) + "X}\n",                      // another document under the same digest
-        "DBRESTORE/1 1 progress 0000 {\"percent\": 9}\n",              // a digest that is none
-        framed("[1, 2]"), framed("7"), framed("null"), framed("{"), framed(""), framed(std::string("{\"percent\": \0}", 14)),
-        framed("{\"summary\": \"\xff\xfe\"}"),                         // no UTF-8
-        std::string(300, '\xff') + "\n", std::string("\0\0\0\n", 4),
-        framed(std::string(100000, '[') + std::string(100000, ']')),   // deep
+        "",
+        "\n\n\n",
+        "DBRESTORE/1",
+        "DBRESTORE/1 1 progress",
+        "DBRESTORE/1 1 progress \n",
+        "DBRESTORE/2" + good.substr(11),
+        " " + good,
+        good.substr(0, good.size() / 2) + "\n",            // torn
+        good.substr(0, good.size() - 3) + "X}\n",          // another document under the same digest
+        "DBRESTORE/1 1 progress 0000 {\"percent\": 9}\n",  // a digest that is none
+        framed("[1, 2]"),
+        framed("7"),
+        framed("null"),
+        framed("{"),
+        framed(""),
+        framed(std::string("{\"percent\": \0}", 14)),
+        framed("{\"summary\": \"\xff\xfe\"}"),  // no UTF-8
+        std::string(300, '\xff') + "\n",
+        std::string("\0\0\0\n", 4),
+        framed(std::string(100000, '[') + std::string(100000, ']')),     // deep
         framed("{\"summary\": \"" + std::string(2 << 20, 'x') + "\"}"),  // huge
     };
     for (const auto& line : hostile) {
@@ -89,7 +108,9 @@ TEST(AgentReport, skips_whatever_does_not_frame_correctly) {
 }
 
 TEST(AgentReport, fields_of_the_wrong_type_count_as_absent) {
-    const AgentReport report = parse_agent_report(framed(R"({"percent": "many", "bytesDone": 18446744073709551615, "summary": 7, "etaSeconds": []})"), "", false);
+    const AgentReport report = parse_agent_report(
+        framed(R"({"percent": "many", "bytesDone": 18446744073709551615, "summary": 7, "etaSeconds": []})"),
+        "", false);
     ASSERT_TRUE(report.progress);
     EXPECT_EQ(report.progress->percent, 0);
     EXPECT_EQ(report.progress->summary, "");
@@ -111,7 +132,9 @@ TEST(Frames, survive_foreign_bytes_and_are_one_line) {
 }
 
 TEST(TerminationMessage, is_at_most_2048_bytes_and_always_JSON) {
-    for (const std::string& message : {std::string(), std::string("short"), std::string(5000, 'x'), std::string(5000, '"'), std::string(5000, '\x01'), std::string(5001, '\xff')}) {
+    for (const std::string& message :
+         {std::string(), std::string("short"), std::string(5000, 'x'), std::string(5000, '"'),
+          std::string(5000, '\x01'), std::string(5001, '\xff')}) {
         const AgentResult r = failed_with(message);
         const std::string text = termination_message(r);
         EXPECT_LE(text.size(), 2048u);

@@ -40,18 +40,22 @@ resources::ServerStatus a_full_server_status() {
     return s;
 }
 
-resources::LockState a_full_lock() { return {resources::ActiveRestore{"r", "uid"}, 0, resources::Fence{"uid", "r", {"data-shop-0"}}}; }
+resources::LockState a_full_lock() {
+    return {resources::ActiveRestore{"r", "uid"}, 0, resources::Fence{"uid", "r", {"data-shop-0"}}};
+}
 
 TEST(RestoreStatus, comes_back_from_JSON_as_it_was) {
     EXPECT_EQ(resources::restore_from_json({{"status", to_json(a_full_status())}}).status, a_full_status());
-    EXPECT_EQ(resources::restore_from_json({{"status", to_json(resources::RestoreStatus{})}}).status, resources::RestoreStatus{});
+    EXPECT_EQ(resources::restore_from_json({{"status", to_json(resources::RestoreStatus{})}}).status,
+              resources::RestoreStatus{});
     for (int phase = 0; phase <= static_cast<int>(Phase::cancelled); ++phase) {
         EXPECT_EQ(resources::phase_from_text(to_text(static_cast<Phase>(phase))), static_cast<Phase>(phase));
     }
 }
 
 TEST(ServerStatus, comes_back_from_JSON_as_it_was) {
-    EXPECT_EQ(resources::server_from_json({{"status", to_json(a_full_server_status())}}).status, a_full_server_status());
+    EXPECT_EQ(resources::server_from_json({{"status", to_json(a_full_server_status())}}).status,
+              a_full_server_status());
     EXPECT_EQ(resources::server_from_json({{"status", to_json(a_full_lock())}}).lock, a_full_lock());
     EXPECT_EQ(to_json(resources::LockState{}), json::object()) << "a free lock owns no field";
 }
@@ -81,12 +85,16 @@ YAML::Node status_schema(const std::string& file) {
 
 TEST(Status, every_field_that_is_written_is_in_the_CRD) {
     expect_known(to_json(a_full_status()), status_schema("databaserestores.yaml"), "DatabaseRestore.status");
-    expect_known(to_json(a_full_server_status()), status_schema("postgresservers.yaml"), "PostgresServer.status");
+    expect_known(to_json(a_full_server_status()), status_schema("postgresservers.yaml"),
+                 "PostgresServer.status");
     expect_known(to_json(a_full_lock()), status_schema("postgresservers.yaml"), "PostgresServer.status");
 }
 
 TEST(RestoreSpec, has_the_defaults_of_the_CRD) {
-    const YAML::Node spec = YAML::LoadFile(std::string(DBRESTORE_SOURCE_DIRECTORY) + "/crds/databaserestores.yaml")["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+    const YAML::Node spec =
+        YAML::LoadFile(std::string(DBRESTORE_SOURCE_DIRECTORY) +
+                       "/crds/databaserestores.yaml")["spec"]["versions"][0]["schema"]["openAPIV3Schema"]
+                                                     ["properties"]["spec"];
     const YAML::Node fields = spec["properties"];
     const resources::RestoreSpec empty;
     EXPECT_EQ(fields["strategy"]["default"].as<std::string>(), empty.strategy);
@@ -95,13 +103,16 @@ TEST(RestoreSpec, has_the_defaults_of_the_CRD) {
     EXPECT_EQ(fields["startingDeadlineSeconds"]["default"].as<int64_t>(), empty.starting_deadline_seconds);
     EXPECT_EQ(fields["activeDeadlineSeconds"]["default"].as<int64_t>(), empty.active_deadline_seconds);
     EXPECT_EQ(fields["maxAttempts"]["default"].as<int64_t>(), empty.max_attempts);
-    EXPECT_EQ(fields["previousData"]["properties"]["retainSeconds"]["default"].as<int64_t>(), empty.retain_seconds);
+    EXPECT_EQ(fields["previousData"]["properties"]["retainSeconds"]["default"].as<int64_t>(),
+              empty.retain_seconds);
 }
 
 TEST(RestoreSpec, is_read_from_the_object) {
-    const auto spec = resources::restore_from_json(json::parse(R"({"spec": {"serverRef": {"name": "shop"}, "type": "Dump",
+    const auto spec =
+        resources::restore_from_json(json::parse(R"({"spec": {"serverRef": {"name": "shop"}, "type": "Dump",
         "dump": {"persistentVolumeClaim": {"claimName": "dumps", "path": "a/b.dump"}}, "logical": {"mode": "Clean", "jobs": 3, "database": "x"},
-        "acknowledgeDataLoss": true, "cancelRequested": true, "previousData": {"retainSeconds": 0}, "maxAttempts": 5, "verification": {"query": "q"}}})")).spec;
+        "acknowledgeDataLoss": true, "cancelRequested": true, "previousData": {"retainSeconds": 0}, "maxAttempts": 5, "verification": {"query": "q"}}})"))
+            .spec;
     EXPECT_EQ(spec.server_name, "shop");
     EXPECT_EQ(spec.dump.claim_name, "dumps");
     EXPECT_EQ(spec.dump.path, "a/b.dump");
@@ -114,7 +125,8 @@ TEST(RestoreSpec, is_read_from_the_object) {
 }
 
 TEST(Projections, keep_what_decisions_need) {
-    const auto pod = resources::pod_from_json(json::parse(R"({"metadata": {"name": "p", "uid": "u", "deletionTimestamp": "2026-11-22T12:00:00Z",
+    const auto pod = resources::pod_from_json(
+        json::parse(R"({"metadata": {"name": "p", "uid": "u", "deletionTimestamp": "2026-11-22T12:00:00Z",
         "ownerReferences": [{"uid": "other"}, {"uid": "owner", "controller": true}]},
         "spec": {"nodeName": "n", "volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": "c"}}, {"name": "b", "emptyDir": {}}]},
         "status": {"phase": "Failed", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}],
@@ -127,17 +139,25 @@ TEST(Projections, keep_what_decisions_need) {
     EXPECT_EQ(pod.containers[0].termination_message, "bye");
     EXPECT_EQ(pod.containers[0].restart_count, 4);
     EXPECT_EQ(pod.init_containers[0].waiting_reason, "ErrImagePull");
-    const auto job = resources::job_from_json(json::parse(R"({"status": {"conditions": [{"type": "Complete", "status": "False"}, {"type": "Failed", "status": "True", "reason": "R"}]}})"));
+    const auto job = resources::job_from_json(json::parse(
+        R"({"status": {"conditions": [{"type": "Complete", "status": "False"}, {"type": "Failed", "status": "True", "reason": "R"}]}})"));
     EXPECT_TRUE(job.failed && !job.complete && job.finished());
     EXPECT_EQ(job.failure_reason, "R");
-    const auto workload = resources::workload_from_json(json::parse(R"({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"}}})"), "StatefulSet");
+    const auto workload = resources::workload_from_json(
+        json::parse(R"({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"}}})"),
+        "StatefulSet");
     EXPECT_EQ(workload.when_scaled, "Delete");
     EXPECT_EQ(workload.replicas, 1) << "the API's default";
-    EXPECT_EQ(resources::workload_from_json(json::parse(R"({"spec": {"replicas": 0}})"), "StatefulSet").replicas, 0);
+    EXPECT_EQ(
+        resources::workload_from_json(json::parse(R"({"spec": {"replicas": 0}})"), "StatefulSet").replicas,
+        0);
 }
 
 TEST(Projections, nothing_throws_on_another_shape) {
-    for (const char* text : {"null", "[]", "7", R"({"metadata": 1, "spec": [], "status": "x"})", R"({"metadata": {"name": 7, "labels": [1]}, "spec": {"volumes": {}}, "status": {"conditions": [1, null]}})"}) {
+    for (
+        const char* text :
+        {"null", "[]", "7", R"({"metadata": 1, "spec": [], "status": "x"})",
+         R"({"metadata": {"name": 7, "labels": [1]}, "spec": {"volumes": {}}, "status": {"conditions": [1, null]}})"}) {
         const json object = json::parse(text);
         EXPECT_NO_THROW({
             resources::restore_from_json(object);
