@@ -16,7 +16,6 @@ namespace dbrestore::decide {
 using namespace std::chrono_literals;
 using resources::AgentResult;
 using resources::Phase;
-using resources::PreflightFinding;
 using resources::RestoreStatus;
 using resources::Truth;
 
