@@ -17,7 +17,7 @@ CRD_NAMES = ["databaserestores.dbrestore.dev", "postgresservers.dbrestore.dev"]
 
 def images_of_the_node():
     images = kubectl_json("get", "node", "dbrestore")["status"]["images"]
-    return {name for image in images for name in image["names"]}
+    return {name for image in images for name in image.get("names") or []}
 
 
 @pytest.fixture(scope="session")

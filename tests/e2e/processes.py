@@ -17,12 +17,12 @@ def environment_of(pid):
 
 
 def find_process(matches):
-    """The first process whose command and environment match, or None."""
+    """The first process that matches by its command and its id, or None."""
     for entry in os.listdir("/proc"):
         if not entry.isdigit():
             continue
         try:
-            if matches(command_of(entry), lambda entry=entry: environment_of(entry)):
+            if matches(command_of(entry), entry):
                 return int(entry)
         except OSError:
             continue
@@ -63,21 +63,32 @@ class Held:
         cls.all_held.clear()
 
 
-def catch_agent(restore_uid, step, timeout_seconds=90, after_seconds=0.0):
-    """Waits until the agent begins a step of a restore, and stops it there, or so long after its birth."""
+def runs_in_the_pod_of(pid, program):
+    """Whether the process has company of that name: everything else in its pod's PID namespace."""
+    namespace = os.readlink(f"/proc/{pid}/ns/pid")
 
-    def is_agent(words, environment):
+    def is_beside(words, entry):
+        return os.path.basename(words[0]).rstrip(":") == program and os.readlink(f"/proc/{entry}/ns/pid") == namespace
+
+    return find_process(is_beside) is not None
+
+
+def catch_agent(restore_uid, step, beside=None, timeout_seconds=90):
+    """Stops the agent of a restore as it begins a step or, if `beside` is given, once that program runs beside it."""
+
+    def is_agent(words, entry):
         if len(words) != 2 or not words[0].endswith("/dbrestore-agent") or words[1] != step:
             return False
-        return restore_uid in environment().get("DBRESTORE_REQUEST", "")
+        return restore_uid in environment_of(entry).get("DBRESTORE_REQUEST", "")
 
     deadline = time.monotonic() + timeout_seconds
+    held = None
     while time.monotonic() < deadline:
-        pid = find_process(is_agent)
-        if pid is not None:
-            held = Held(pid)
-            time.sleep(after_seconds)
+        if held is None:
+            pid = find_process(is_agent)
+            held = Held(pid) if pid is not None else None
+        if held is not None and (beside is None or runs_in_the_pod_of(held.pid, beside)):
             held.stop()
             return held
-        time.sleep(0.02)
-    raise AssertionError(f"no agent began the step {step} within {timeout_seconds} s")
+        time.sleep(0.01)
+    raise AssertionError(f"no agent was at the step {step} with {beside or 'nothing'} beside it within {timeout_seconds} s")

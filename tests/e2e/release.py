@@ -42,7 +42,7 @@ class Operator:
     def process(self):
         """Its process as the host sees it."""
         wanted = f"--namespace={self.namespace}"
-        return find_process(lambda words, _: os.path.basename(words[0]) == "dbrestore-operator" and wanted in words)
+        return find_process(lambda words, pid: os.path.basename(words[0]) == "dbrestore-operator" and wanted in words)
 
     def log(self, lines=-1):
         return kubectl("logs", f"deployment/{NAME}", f"--tail={lines}", namespace=self.namespace)
@@ -51,14 +51,14 @@ class Operator:
         path = f"/api/v1/namespaces/{self.namespace}/services/{NAME}-metrics:metrics/proxy/metrics"
         return kubectl("get", "--raw", path)
 
-    def metric(self, name, **labels):
+    def metric(self, metric, /, **labels):
         """The value of the one series of that name that carries these labels."""
         found = []
         for line in self.metrics().splitlines():
             series, _, value = line.rpartition(" ")
-            if series.partition("{")[0] == name and all(f'{k}="{v}"' in series for k, v in labels.items()):
+            if series.partition("{")[0] == metric and all(f'{k}="{v}"' in series for k, v in labels.items()):
                 found.append(float(value))
-        assert len(found) == 1, f"{len(found)} series {name} with {labels}"
+        assert len(found) == 1, f"{len(found)} series {metric} with {labels}"
         return found[0]
 
 

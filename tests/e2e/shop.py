@@ -17,13 +17,15 @@ FINGERPRINT = ROOT / "tests" / "support" / "fingerprint.sql"
 SAMPLE_OF_A_SERVER = yaml.safe_load((ROOT / "crds" / "samples" / "postgresserver.yaml").read_text())
 
 # The content depends on the number alone, so that two changes never make the same data. Objects stay: a restore carries
-# owners and rights over from the objects it finds.
+# owners and rights over from the objects it finds. Materialized views are filled anew by a restore, so they are filled here.
 CHANGE = """
 UPDATE shop.events SET payload = 'changed by test {number}' WHERE id % 3 = 0;
 DELETE FROM shop.order_lines WHERE order_id % 5 = {number} % 5;
 INSERT INTO audit.changes (what, rows) VALUES ('test', {number});
 SELECT lo_put(500001, 0, decode(md5('{number}'), 'hex'));
 CREATE TABLE shop.made_after_dump_{number} (id integer);
+REFRESH MATERIALIZED VIEW shop.sales;
+REFRESH MATERIALIZED VIEW shop.best_sales;
 """
 numbers = itertools.count(1)
 

@@ -7,15 +7,20 @@ from processes import catch_agent
 from support.kubectl import kubectl
 
 
+def logged(fingerprint):
+    """Without the rows of unlogged tables: any crash of a server empties them, as preflight warns."""
+    return [line for line in fingerprint.splitlines() if not line.startswith("data shop.sessions|")]
+
+
 def must_be_as_the_status_says(shop, restore, copies):
     restore.wait_until_ended()
     shop.wait_ready()
-    found = shop.fingerprint()
+    found = logged(shop.fingerprint())
     if restore.phase == "Succeeded":
-        assert found == copies.of_the_dump, "it succeeded, but the data is not the dump's"
+        assert found == logged(copies.of_the_dump), "it succeeded, but the data is not the dump's"
         assert restore.condition("DataRestored")[0] == "True"
     else:
-        assert found == copies.before, f"it ended {restore.phase}, but the data is not the old one"
+        assert found == logged(copies.before), f"it ended {restore.phase}, but the data is not the old one"
         assert restore.condition("DataRestored")[0] != "True"
     shop.is_made_whole()
 
@@ -29,14 +34,21 @@ def kill_the_process(shop, restore, step, agent):
     agent.kill()
 
 
-@pytest.mark.parametrize("step", ["prepare", "commit"])
-@pytest.mark.parametrize("kill", [kill_with_the_pod, kill_the_process])
-# At its birth it holds nothing yet; a moment later the private server runs on the data.
-@pytest.mark.parametrize("after_seconds", [0.0, 0.7])
-def test_the_agent_is_killed(shop, step, kill, after_seconds):
+# `beside`: what runs already when the agent is killed. As a step begins it is nothing; then the private server is started.
+@pytest.mark.parametrize(
+    "step, kill, beside",
+    [
+        ("prepare", kill_with_the_pod, "postgres"),
+        ("prepare", kill_the_process, "pg_restore"),
+        ("commit", kill_with_the_pod, None),
+        ("commit", kill_the_process, "postgres"),
+    ],
+    ids=lambda value: value.__name__ if callable(value) else str(value),
+)
+def test_the_agent_is_killed(shop, step, kill, beside):
     copies = shop.dump_and_change()
     restore = restores.of_shop(shop, copies.path)
-    agent = catch_agent(restore.uid, step, after_seconds=after_seconds)
+    agent = catch_agent(restore.uid, step, beside)
     kill(shop, restore, step, agent)
     must_be_as_the_status_says(shop, restore, copies)
     restore.must_have("Succeeded")
@@ -46,7 +58,7 @@ def test_the_agent_is_killed_on_every_attempt_to_prepare(shop):
     copies = shop.dump_and_change()
     restore = restores.of_shop(shop, copies.path, maxAttempts=2)
     for _ in range(2):
-        catch_agent(restore.uid, "prepare", after_seconds=0.3).kill()
+        catch_agent(restore.uid, "prepare", "postgres").kill()
     must_be_as_the_status_says(shop, restore, copies)
     restore.must_have("Failed")
     assert "after 2 attempts" in restore.message()
@@ -70,7 +82,7 @@ def test_the_operator_is_killed_while_preparing_and_while_committing(operator, s
 def test_operator_and_agent_are_killed_together(operator, shop):
     copies = shop.dump_and_change()
     restore = restores.of_shop(shop, copies.path)
-    agent = catch_agent(restore.uid, "commit", after_seconds=0.5)
+    agent = catch_agent(restore.uid, "commit", "postgres")
     agent.kill()
     operator.kill()
     must_be_as_the_status_says(shop, restore, copies)

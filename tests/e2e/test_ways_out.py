@@ -12,7 +12,7 @@ def preparing(shop):
     """A restore held at the beginning of Preparing, and what the database held before."""
     copies = shop.dump_and_change()
     restore = restores.of_shop(shop, copies.path)
-    agent = catch_agent(restore.uid, "prepare", after_seconds=0.5)
+    agent = catch_agent(restore.uid, "prepare", "postgres")
     yield shop, restore, agent, copies.before
     shop.wait_ready()
     assert shop.fingerprint() == copies.before
