@@ -35,6 +35,36 @@ sigset_t block_signals() {
     return signals;
 }
 
+using Queues = std::map<std::string, const kube::WorkQueue*>;
+
+kube::WorkQueueOptions queue_options(op::Metrics& metrics, const std::string& name) {
+    kube::WorkQueueOptions options;
+    options.longest_delay = std::chrono::minutes(1);
+    options.waited = [&metrics, name](double seconds) { metrics.queue_waited(name, seconds); };
+    options.worked = [&metrics, name](double seconds) { metrics.queue_worked(name, seconds); };
+    return options;
+}
+
+op::HttpReply health(const Queues& queues) {
+    for (const auto& [name, queue] : queues) {
+        if (queue->stats().longest_running_seconds > stuck_after_seconds) {
+            return {500, "a worker of queue " + name + " hangs\n"};
+        }
+    }
+    return {200, "ok\n"};
+}
+
+op::HttpReply readiness(const op::Caches& caches) {
+    if (caches.synced()) return {200, "ok\n"};
+    return {503, "the first lists are not complete yet\n"};
+}
+
+void wait_for_signal(const sigset_t& signals) {
+    int signal_number = 0;
+    sigwait(&signals, &signal_number);
+    base::log_info("stopping", {{"signal", std::to_string(signal_number)}});
+}
+
 int run(const op::Options& options) {
     const sigset_t signals = block_signals();
     const auto config = kube::load_config({options.kubeconfig, options.context});
@@ -48,20 +78,14 @@ int run(const op::Options& options) {
 
     std::stop_source stop;
     const base::SystemClock clock;
-    kube::WorkQueueOptions restore_options, server_options;
-    restore_options.longest_delay = server_options.longest_delay = std::chrono::minutes(1);
-    restore_options.waited = [&](double s) { metrics.queue_waited("restore", s); };
-    restore_options.worked = [&](double s) { metrics.queue_worked("restore", s); };
-    server_options.waited = [&](double s) { metrics.queue_waited("server", s); };
-    server_options.worked = [&](double s) { metrics.queue_worked("server", s); };
-    kube::WorkQueue restore_queue(restore_options), server_queue(server_options);
+    kube::WorkQueue restore_queue(queue_options(metrics, "restore")),
+        server_queue(queue_options(metrics, "server"));
     kube::Client client(**http, stop.get_token());
     op::Caches caches(restore_queue, server_queue);
     op::Controller controller(client, caches, restore_queue, server_queue, metrics, clock,
                               {options.agent_image});
 
-    const std::map<std::string, const kube::WorkQueue*> queues{{"restore", &restore_queue},
-                                                               {"server", &server_queue}};
+    const Queues queues{{"restore", &restore_queue}, {"server", &server_queue}};
     auto metrics_server =
         op::HttpServer::start(options.metrics_address,
                               {{"/metrics", [&] {
@@ -71,18 +95,7 @@ int run(const op::Options& options) {
     if (!metrics_server) return fail(metrics_server.error());
     auto health_server = op::HttpServer::start(
         options.health_address,
-        {{"/healthz",
-          [&] {
-              for (const auto& [name, queue] : queues) {
-                  if (queue->stats().longest_running_seconds > stuck_after_seconds)
-                      return op::HttpReply{500, "a worker of queue " + name + " hangs\n"};
-              }
-              return op::HttpReply{200, "ok\n"};
-          }},
-         {"/readyz", [&] {
-              return caches.synced() ? op::HttpReply{200, "ok\n"}
-                                     : op::HttpReply{503, "the first lists are not complete yet\n"};
-          }}});
+        {{"/healthz", [&] { return health(queues); }}, {"/readyz", [&] { return readiness(caches); }}});
     if (!health_server) return fail(health_server.error());
 
     base::log_info("starting",
@@ -97,9 +110,7 @@ int run(const op::Options& options) {
         }
     });
 
-    int signal_number = 0;
-    sigwait(&signals, &signal_number);
-    base::log_info("stopping", {{"signal", std::to_string(signal_number)}});
+    wait_for_signal(signals);
     // What is under way is finished by whoever comes next: every step can be taken up again.
     stop.request_stop();
     starter.join();
