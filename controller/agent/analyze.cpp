@@ -22,7 +22,9 @@ base::Result<int64_t> analyze(const Context& context, const PrivateServer& serve
     int64_t left_out = 0;
     const auto total = static_cast<int64_t>(names->size());
     for (int64_t i = 0; i < total; ++i) {
-        context.report.progress("analyzing: " + std::to_string(i) + " of " + std::to_string(total) + " tables", percent_before + percent_of_analyze * i / total);
+        context.report.progress(
+            "analyzing: " + std::to_string(i) + " of " + std::to_string(total) + " tables",
+            percent_before + percent_of_analyze * i / total);
         const auto analyzed = session->run("ANALYZE " + (*names)[static_cast<size_t>(i)][0]);
         if (!analyzed && analyzed.error().kind == base::ErrorKind::unavailable) return analyzed.error();
         if (!analyzed) ++left_out;

@@ -20,10 +20,24 @@ constexpr size_t max_line_bytes = 65536;
 constexpr size_t max_entries = 5'000'000;
 
 // Longest first, so that TABLE DATA is not taken for TABLE. Others count as their first word.
-constexpr std::array descriptions{
-    "TEXT SEARCH CONFIGURATION", "TEXT SEARCH DICTIONARY", "TEXT SEARCH TEMPLATE", "TEXT SEARCH PARSER", "MATERIALIZED VIEW DATA",
-    "FOREIGN DATA WRAPPER", "PROCEDURAL LANGUAGE", "MATERIALIZED VIEW", "OPERATOR FAMILY", "OPERATOR CLASS", "SECURITY LABEL",
-    "ACCESS METHOD", "EVENT TRIGGER", "FOREIGN TABLE", "TABLE ATTACH", "SUBSCRIPTION", "TABLE DATA", "SHELL TYPE"};
+constexpr std::array descriptions{"TEXT SEARCH CONFIGURATION",
+                                  "TEXT SEARCH DICTIONARY",
+                                  "TEXT SEARCH TEMPLATE",
+                                  "TEXT SEARCH PARSER",
+                                  "MATERIALIZED VIEW DATA",
+                                  "FOREIGN DATA WRAPPER",
+                                  "PROCEDURAL LANGUAGE",
+                                  "MATERIALIZED VIEW",
+                                  "OPERATOR FAMILY",
+                                  "OPERATOR CLASS",
+                                  "SECURITY LABEL",
+                                  "ACCESS METHOD",
+                                  "EVENT TRIGGER",
+                                  "FOREIGN TABLE",
+                                  "TABLE ATTACH",
+                                  "SUBSCRIPTION",
+                                  "TABLE DATA",
+                                  "SHELL TYPE"};
 
 // User and system time of a process.
 double cpu_seconds(pid_t pid) {
@@ -31,12 +45,15 @@ double cpu_seconds(pid_t pid) {
     const size_t name_end = text ? text->rfind(')') : std::string::npos;
     unsigned long user = 0, system = 0;
     if (name_end == std::string::npos) return 0;
-    if (std::sscanf(text->c_str() + name_end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu", &user, &system) != 2) return 0;
+    if (std::sscanf(text->c_str() + name_end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
+                    &user, &system) != 2)
+        return 0;
     return static_cast<double>(user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
-constexpr std::array superuser_descriptions{"EVENT TRIGGER",  "PROCEDURAL LANGUAGE", "FOREIGN DATA WRAPPER", "OPERATOR CLASS",    "OPERATOR FAMILY",
-                                            "ACCESS METHOD", "TEXT SEARCH TEMPLATE", "TEXT SEARCH PARSER",  "SHELL TYPE"};
+constexpr std::array superuser_descriptions{
+    "EVENT TRIGGER", "PROCEDURAL LANGUAGE",  "FOREIGN DATA WRAPPER", "OPERATOR CLASS", "OPERATOR FAMILY",
+    "ACCESS METHOD", "TEXT SEARCH TEMPLATE", "TEXT SEARCH PARSER",   "SHELL TYPE"};
 
 // "3149; 3456 18528 COLLATION shop byte_order shop_owner"
 std::optional<TocEntry> entry_from_line(std::string_view line) {
@@ -61,7 +78,9 @@ std::optional<ArchiveFailure> judge(const base::Result<base::ProcessEnd>& end, c
     if (end->ok()) return std::nullopt;
     const std::string said = one_line(errors.empty() ? base::to_text(*end) : errors, 400);
     if (errors.find("unsupported version (") != std::string::npos) {
-        return ArchiveFailure{"DumpTooNew", "the dump was written by a newer pg_dump than this server's pg_restore can read: " + said};
+        return ArchiveFailure{
+            "DumpTooNew",
+            "the dump was written by a newer pg_dump than this server's pg_restore can read: " + said};
     }
     if (errors.find("end of file") != std::string::npos || errors.find("too short") != std::string::npos) {
         return ArchiveFailure{"DumpTruncated", "the dump ends too early: " + said};
@@ -78,27 +97,33 @@ struct Run {
         spec.arguments = std::move(arguments);
         spec.environment = {{"LC_ALL", "C"}};
         spec.inherited_fds = {dump.fd()};
-        spec.on_stderr = [this](std::string_view text) { errors.append(text.substr(0, 2000 - std::min<size_t>(2000, errors.size()))); };
+        spec.on_stderr = [this](std::string_view text) {
+            errors.append(text.substr(0, 2000 - std::min<size_t>(2000, errors.size())));
+        };
     }
     Run(const Run&) = delete;
     Run& operator=(const Run&) = delete;
 };
 
-std::optional<ArchiveFailure> read_list(const DumpFile& dump, const std::string& pg_restore, Archive& archive) {
+std::optional<ArchiveFailure> read_list(const DumpFile& dump, const std::string& pg_restore,
+                                        Archive& archive) {
     Run run(dump, {pg_restore, "--list"});
     LineSplitter lines(max_line_bytes);
     const auto take = [&](std::string_view line) {
-        constexpr std::string_view database = ";     dbname: ", version = ";     Dumped from database version: ";
+        constexpr std::string_view database = ";     dbname: ",
+                                   version = ";     Dumped from database version: ";
         if (line.starts_with(database)) archive.database = line.substr(database.size());
         if (line.starts_with(version)) archive.server_version = line.substr(version.size());
-        if (auto entry = entry_from_line(line); entry && archive.entries.size() < max_entries) archive.entries.push_back(std::move(*entry));
+        if (auto entry = entry_from_line(line); entry && archive.entries.size() < max_entries)
+            archive.entries.push_back(std::move(*entry));
     };
     run.spec.on_stdout = [&](std::string_view text) { lines.feed(text, take); };
     const auto end = base::run_process(run.spec);
     return judge(end, run.errors);
 }
 
-// "- NAME OWNER" of a SCHEMA entry: the longest schema known from the definitions that fits, since both may hold spaces.
+// "- NAME OWNER" of a SCHEMA entry: the longest schema known from the definitions that fits, since both may
+// hold spaces.
 std::string schema_of(const TocEntry& entry, const std::vector<std::string>& schemas) {
     std::string name;
     for (const auto& schema : schemas) {
@@ -107,8 +132,8 @@ std::string schema_of(const TocEntry& entry, const std::vector<std::string>& sch
     return name;
 }
 
-// pg_restore spins for ever where damaged data looks like the early end of a compressed stream: it then takes CPU time, and
-// neither reads nor writes. Waiting for a slow volume takes none.
+// pg_restore spins for ever where damaged data looks like the early end of a compressed stream: it then takes
+// CPU time, and neither reads nor writes. Waiting for a slow volume takes none.
 class SpinGuard {
 public:
     // True while there is progress, or no CPU time was taken without it.
@@ -137,20 +162,25 @@ bool is_made_beforehand(const TocEntry& entry, const Archive& archive, const std
 }  // namespace
 
 int64_t Archive::count(const std::string& description) const {
-    return std::count_if(entries.begin(), entries.end(), [&](const TocEntry& entry) { return entry.description == description; });
+    return std::count_if(entries.begin(), entries.end(),
+                         [&](const TocEntry& entry) { return entry.description == description; });
 }
 
-std::optional<ArchiveFailure> read_archive(const DumpFile& dump, const std::string& pg_restore, Archive& archive) {
+std::optional<ArchiveFailure> read_archive(const DumpFile& dump, const std::string& pg_restore,
+                                           Archive& archive) {
     if (auto failure = read_list(dump, pg_restore, archive)) return failure;
     Run run(dump, {pg_restore, "--schema-only", "--file=-"});
     LineSplitter lines(max_line_bytes);
-    run.spec.on_stdout = [&](std::string_view text) { lines.feed(text, [&](std::string_view line) { archive.definitions.add_line(line); }); };
+    run.spec.on_stdout = [&](std::string_view text) {
+        lines.feed(text, [&](std::string_view line) { archive.definitions.add_line(line); });
+    };
     const auto end = base::run_process(run.spec);
     return judge(end, run.errors);
 }
 
 std::optional<ArchiveFailure> prove_readable(const DumpFile& dump, const std::string& pg_restore,
-                                             const std::function<void(int64_t)>& on_bytes, int64_t& output_bytes) {
+                                             const std::function<void(int64_t)>& on_bytes,
+                                             int64_t& output_bytes) {
     Run run(dump, {pg_restore, "--file=-"});
     output_bytes = 0;
     run.spec.on_stdout = [&](std::string_view text) { output_bytes += static_cast<int64_t>(text.size()); };
@@ -161,7 +191,10 @@ std::optional<ArchiveFailure> prove_readable(const DumpFile& dump, const std::st
         return guard.observe(pid, bytes, output_bytes);
     };
     const auto end = base::run_process(run.spec);
-    if (end && end->stopped) return ArchiveFailure{"DumpDamaged", "the dump is damaged: its compressed data ends too early, and pg_restore gets no further"};
+    if (end && end->stopped)
+        return ArchiveFailure{
+            "DumpDamaged",
+            "the dump is damaged: its compressed data ends too early, and pg_restore gets no further"};
     return judge(end, run.errors);
 }
 
@@ -169,7 +202,8 @@ std::vector<std::string> entries_for_superusers(const Archive& archive) {
     std::vector<std::string> found = archive.definitions.for_superusers;
     for (const auto& entry : archive.entries) {
         for (const char* description : superuser_descriptions) {
-            if (entry.description == description && found.size() < 100) found.push_back(entry.description + " " + one_line(entry.rest, 100));
+            if (entry.description == description && found.size() < 100)
+                found.push_back(entry.description + " " + one_line(entry.rest, 100));
         }
     }
     return found;
@@ -179,7 +213,8 @@ std::vector<std::string> schemas_before_extensions(const Archive& archive) {
     std::set<std::string> schemas;
     for (const auto& extension : archive.definitions.extensions) {
         const auto& made = archive.definitions.schemas;
-        if (std::find(made.begin(), made.end(), extension.schema) != made.end()) schemas.insert(extension.schema);
+        if (std::find(made.begin(), made.end(), extension.schema) != made.end())
+            schemas.insert(extension.schema);
     }
     return {schemas.begin(), schemas.end()};
 }
@@ -198,7 +233,8 @@ int64_t bytes_read_by(pid_t pid) {
     const std::string process = "/proc/" + std::to_string(pid);
     int64_t bytes = 0;
     if (const auto io = base::read_file(process + "/io", 4096)) {
-        if (const size_t at = io->find("rchar: "); at != std::string::npos) bytes = std::strtoll(io->c_str() + at + 7, nullptr, 10);
+        if (const size_t at = io->find("rchar: "); at != std::string::npos)
+            bytes = std::strtoll(io->c_str() + at + 7, nullptr, 10);
     }
     const auto children = base::read_file(process + "/task/" + std::to_string(pid) + "/children", 65536);
     const char* text = children ? children->c_str() : "";

@@ -1,6 +1,6 @@
 #pragma once
-// What a dump holds, as pg_restore reads it; nothing here touches a database. A dump is untrusted: its names are only
-// ever compared, counted, shown, or quoted.
+// What a dump holds, as pg_restore reads it; nothing here touches a database. A dump is untrusted: its names
+// are only ever compared, counted, shown, or quoted.
 
 #include <sys/types.h>
 
@@ -31,17 +31,20 @@ struct Archive {
 
 // Why pg_restore refuses a dump.
 struct ArchiveFailure {
-    std::string reason;   // DumpTooNew, DumpTruncated, DumpDamaged; AgentFailed where pg_restore could not be run
+    std::string
+        reason;  // DumpTooNew, DumpTruncated, DumpDamaged; AgentFailed where pg_restore could not be run
     std::string message;
 };
 
 // The table of contents and the definitions; the data is not looked at. Nothing on success.
-std::optional<ArchiveFailure> read_archive(const DumpFile& dump, const std::string& pg_restore, Archive& archive);
+std::optional<ArchiveFailure> read_archive(const DumpFile& dump, const std::string& pg_restore,
+                                           Archive& archive);
 
-// Reads the dump to its last byte; `on_bytes` hears every second how much of the file is done. `output_bytes`: the SQL and
-// data that came out.
+// Reads the dump to its last byte; `on_bytes` hears every second how much of the file is done.
+// `output_bytes`: the SQL and data that came out.
 std::optional<ArchiveFailure> prove_readable(const DumpFile& dump, const std::string& pg_restore,
-                                             const std::function<void(int64_t)>& on_bytes, int64_t& output_bytes);
+                                             const std::function<void(int64_t)>& on_bytes,
+                                             int64_t& output_bytes);
 
 // Entries that an ordinary role cannot restore, each with the reason, for people.
 std::vector<std::string> entries_for_superusers(const Archive& archive);

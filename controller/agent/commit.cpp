@@ -7,15 +7,18 @@ namespace dbrestore::agent {
 
 namespace {
 
-// Both names change in one transaction, so that a kill leaves either the old or the new database under the name; and the old
-// one takes no connection from then on.
+// Both names change in one transaction, so that a kill leaves either the old or the new database under the
+// name; and the old one takes no connection from then on.
 base::Status exchange_names(Session& session, const Journal& journal) {
-    const auto is_done = session.value("SELECT 1 FROM pg_database WHERE datname = $1", {journal.old_database});
+    const auto is_done =
+        session.value("SELECT 1 FROM pg_database WHERE datname = $1", {journal.old_database});
     if (!is_done) return is_done.error();
     if (!is_done->empty()) return base::success();
-    const std::string name = quote_identifier(journal.database), kept = quote_identifier(journal.old_database);
-    return session.run("BEGIN;ALTER DATABASE " + name + " RENAME TO " + kept + ";ALTER DATABASE " + quote_identifier(journal.new_database) +
-                       " RENAME TO " + name + ";ALTER DATABASE " + kept + " ALLOW_CONNECTIONS false;COMMIT");
+    const std::string name = quote_identifier(journal.database),
+                      kept = quote_identifier(journal.old_database);
+    return session.run("BEGIN;ALTER DATABASE " + name + " RENAME TO " + kept + ";ALTER DATABASE " +
+                       quote_identifier(journal.new_database) + " RENAME TO " + name + ";ALTER DATABASE " +
+                       kept + " ALLOW_CONNECTIONS false;COMMIT");
 }
 
 std::optional<AgentResult> change_catalog(const Context& context, Work& work) {
@@ -24,12 +27,15 @@ std::optional<AgentResult> change_catalog(const Context& context, Work& work) {
     {
         auto session = server->connect("template1");
         if (!session) return from_error("PrivateServerFailed", session.error());
-        if (auto ours = work.folder.still_ours(*work.journal); !ours) return failed("TakenOver", to_text(ours.error()));
-        if (auto renamed = exchange_names(*session, *work.journal); !renamed) return from_error("CommitFailed", renamed.error());
+        if (auto ours = work.folder.still_ours(*work.journal); !ours)
+            return failed("TakenOver", to_text(ours.error()));
+        if (auto renamed = exchange_names(*session, *work.journal); !renamed)
+            return from_error("CommitFailed", renamed.error());
         const auto size = session->value("SELECT pg_database_size($1)", {work.journal->old_database});
         if (!size) return from_error("CommitFailed", size.error());
         work.journal->old_bytes = std::stoll(*size);
-        if (auto written = session->run("CHECKPOINT"); !written) return from_error("CommitFailed", written.error());
+        if (auto written = session->run("CHECKPOINT"); !written)
+            return from_error("CommitFailed", written.error());
     }
     if (auto stopped = server->stop(); !stopped) return from_error("PrivateServerFailed", stopped.error());
     return std::nullopt;
@@ -37,15 +43,18 @@ std::optional<AgentResult> change_catalog(const Context& context, Work& work) {
 
 std::optional<AgentResult> save_state(Work& work, Journal::State state) {
     work.journal->state = state;
-    if (auto saved = work.folder.save(*work.journal); !saved) return from_error("JournalNotWritten", saved.error());
+    if (auto saved = work.folder.save(*work.journal); !saved)
+        return from_error("JournalNotWritten", saved.error());
     return std::nullopt;
 }
 
 }  // namespace
 
 std::optional<AgentResult> finish_commit(Work& work) {
-    const LedgerEntry entry{work.journal->restore_name, work.journal->restore_uid, base::format_time(base::SystemClock{}.now())};
-    if (auto added = work.folder.add_to_ledger(entry); !added) return from_error("LedgerNotWritten", added.error());
+    const LedgerEntry entry{work.journal->restore_name, work.journal->restore_uid,
+                            base::format_time(base::SystemClock{}.now())};
+    if (auto added = work.folder.add_to_ledger(entry); !added)
+        return from_error("LedgerNotWritten", added.error());
     work.folder.free_ballast();
     if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
     return std::nullopt;

@@ -24,11 +24,13 @@ base::Result<ControlData> read_control_data(const std::string& directory, const 
     const auto end = base::run_process(spec);
     if (!end) return end.error();
     // A wrong checksum is only a warning to pg_controldata; to us such a file is not readable.
-    if (!end->ok() || control.text.find("WARNING:") != std::string::npos || errors.find("WARNING") != std::string::npos) {
+    if (!end->ok() || control.text.find("WARNING:") != std::string::npos ||
+        errors.find("WARNING") != std::string::npos) {
         return base::error(base::ErrorKind::failed, "pg_control cannot be read: " + one_line(errors, 300));
     }
     for (const auto& line : lines_of(control.text)) {
-        if (const size_t colon = line.find(':'); colon != std::string::npos) control.fields[line.substr(0, colon)] = trimmed(line.substr(colon + 1));
+        if (const size_t colon = line.find(':'); colon != std::string::npos)
+            control.fields[line.substr(0, colon)] = trimmed(line.substr(colon + 1));
     }
     return control;
 }

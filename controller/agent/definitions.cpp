@@ -11,7 +11,8 @@ namespace {
 constexpr size_t max_names = 10000;
 
 bool is_plain(char c) {
-    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '$' || static_cast<unsigned char>(c) >= 0x80;
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_' || c == '$' ||
+           static_cast<unsigned char>(c) >= 0x80;
 }
 
 bool skip(std::string_view text, size_t& at, std::string_view expected) {
@@ -21,7 +22,8 @@ bool skip(std::string_view text, size_t& at, std::string_view expected) {
 }
 
 void add_once(std::vector<std::string>& names, std::string name) {
-    if (names.size() < max_names && std::find(names.begin(), names.end(), name) == names.end()) names.push_back(std::move(name));
+    if (names.size() < max_names && std::find(names.begin(), names.end(), name) == names.end())
+        names.push_back(std::move(name));
 }
 
 // CREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA "Zusätze";
@@ -35,7 +37,8 @@ std::optional<DumpExtension> extension_in(std::string_view line) {
     return DumpExtension{*name, *schema};
 }
 
-// The roles after TO, which may be keywords (PUBLIC, CURRENT_USER): those are written in capitals and are no names.
+// The roles after TO, which may be keywords (PUBLIC, CURRENT_USER): those are written in capitals and are no
+// names.
 void add_roles(std::string_view line, size_t at, std::vector<std::string>& roles) {
     while (true) {
         const auto role = read_identifier(line, at);
@@ -78,8 +81,10 @@ std::optional<std::string> read_identifier(std::string_view text, size_t& at) {
 }
 
 void Definitions::add_line(std::string_view line) {
-    if (encoding.empty() && line.starts_with("SET client_encoding = '")) encoding = line.substr(23, line.find('\'', 23) - 23);
-    if (const auto extension = extension_in(line); extension && extensions.size() < max_names) extensions.push_back(*extension);
+    if (encoding.empty() && line.starts_with("SET client_encoding = '"))
+        encoding = line.substr(23, line.find('\'', 23) - 23);
+    if (const auto extension = extension_in(line); extension && extensions.size() < max_names)
+        extensions.push_back(*extension);
     if (size_t at = 14; line.starts_with("CREATE SCHEMA ")) {
         if (auto name = read_identifier(line, at)) add_once(schemas, *name);
     }
@@ -88,14 +93,17 @@ void Definitions::add_line(std::string_view line) {
         if (to != std::string_view::npos) add_roles(line, to + 4, roles);
     }
     if (line.starts_with("CREATE USER MAPPING FOR ")) add_roles(line, 24, roles);
-    if (line.starts_with("CREATE PUBLICATION ") && find_outside_quotes(line, " FOR ALL TABLES") != std::string_view::npos) {
+    if (line.starts_with("CREATE PUBLICATION ") &&
+        find_outside_quotes(line, " FOR ALL TABLES") != std::string_view::npos) {
         add_once(for_superusers, "a publication for all tables");
     }
-    if (line.starts_with("ALTER PUBLICATION ") && find_outside_quotes(line, " ADD TABLES IN SCHEMA ") != std::string_view::npos) {
+    if (line.starts_with("ALTER PUBLICATION ") &&
+        find_outside_quotes(line, " ADD TABLES IN SCHEMA ") != std::string_view::npos) {
         add_once(for_superusers, "a publication of a whole schema");
     }
     if (line.starts_with("CREATE FUNCTION ")) function_ = line.substr(16, line.find('(') - 16);
-    for (const std::string_view language : {"c", "internal", "plpythonu", "plpython3u", "plperlu", "pltclu"}) {
+    for (const std::string_view language :
+         {"c", "internal", "plpythonu", "plpython3u", "plperlu", "pltclu"}) {
         const std::string start = "    LANGUAGE " + std::string(language);
         if (!function_.empty() && (line == start || line.starts_with(start + " "))) {
             add_once(for_superusers, "function " + function_ + " in language " + std::string(language));

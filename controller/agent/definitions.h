@@ -1,6 +1,7 @@
 #pragma once
-// What the SQL of a dump's definitions tells that its table of contents does not. Found line by line in the output of
-// `pg_restore --schema-only`; it is never run here, and a hostile dump can at most make us refuse it.
+// What the SQL of a dump's definitions tells that its table of contents does not. Found line by line in the
+// output of `pg_restore --schema-only`; it is never run here, and a hostile dump can at most make us refuse
+// it.
 
 #include <optional>
 #include <string>

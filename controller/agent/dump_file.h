@@ -1,5 +1,6 @@
 #pragma once
-// The dump as a file: opened once, beneath the source folder, so that it cannot be exchanged between check and use.
+// The dump as a file: opened once, beneath the source folder, so that it cannot be exchanged between check
+// and use.
 
 #include <cstdint>
 #include <string>
@@ -11,10 +12,12 @@ namespace dbrestore::agent {
 
 class DumpFile {
 public:
-    // Follows no link, leaves the folder by no "..", takes regular files only. Errors: not_found; invalid; io.
+    // Follows no link, leaves the folder by no "..", takes regular files only. Errors: not_found; invalid;
+    // io.
     static base::Result<DumpFile> open(const std::string& source_directory, const std::string& path);
 
-    // "" where the content is a dump in PostgreSQL's custom format; else what it is, for people: "a gzip file".
+    // "" where the content is a dump in PostgreSQL's custom format; else what it is, for people: "a gzip
+    // file".
     std::string foreign_format() const;
 
     int64_t size_bytes() const { return size_bytes_; }

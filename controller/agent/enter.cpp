@@ -11,15 +11,17 @@ namespace dbrestore::agent {
 
 namespace {
 
-// Longer than a running server leaves pg_control alone while it stops or recovers; a quiet one holds the lock or a pod.
+// Longer than a running server leaves pg_control alone while it stops or recovers; a quiet one holds the lock
+// or a pod.
 constexpr std::chrono::seconds control_interval{2};
 
 }  // namespace
 
 std::optional<AgentResult> take_hold(const Context& context, Work& work) {
-    struct stat status{};
+    struct stat status {};
     if (::stat(context.request.data_directory.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
-        return failed("DataDirectoryNotFound", "there is no data directory " + context.request.data_directory + " on the volume");
+        return failed("DataDirectoryNotFound",
+                      "there is no data directory " + context.request.data_directory + " on the volume");
     }
     if (auto locked = work.folder.lock(); !locked) return retryable("VolumeBusy", to_text(locked.error()));
     auto journal = work.folder.load();
@@ -34,7 +36,8 @@ std::optional<AgentResult> claim(const Context& context, Work& work) {
     }
     work.journal->attempt = context.request.attempt;
     work.journal->pod_uid = context.surroundings.pod_uid;
-    if (auto saved = work.folder.save(*work.journal); !saved) return from_error("JournalNotWritten", saved.error());
+    if (auto saved = work.folder.save(*work.journal); !saved)
+        return from_error("JournalNotWritten", saved.error());
     return std::nullopt;
 }
 
@@ -48,15 +51,18 @@ std::optional<AgentResult> put_behind_stub(const Context& context, Work& work, b
         std::this_thread::sleep_for(control_interval);
         const auto after = read_control_data(directory, *version);
         if (!after) return from_error("ControlFileUnreadable", after.error());
-        if (before->text != after->text) return retryable("DatabaseStillRunning", "a server still writes " + directory);
+        if (before->text != after->text)
+            return retryable("DatabaseStillRunning", "a server still writes " + directory);
         was_unclean = !after->shut_down();
     }
-    if (auto ours = work.folder.still_ours(*work.journal); !ours) return failed("TakenOver", to_text(ours.error()));
+    if (auto ours = work.folder.still_ours(*work.journal); !ours)
+        return failed("TakenOver", to_text(ours.error()));
     if (auto hidden = work.tree.hide(); !hidden) return from_error("VolumeLayout", hidden.error());
     return std::nullopt;
 }
 
-std::optional<AgentResult> start_server(const Context& context, const Work& work, std::unique_ptr<PrivateServer>& server) {
+std::optional<AgentResult> start_server(const Context& context, const Work& work,
+                                        std::unique_ptr<PrivateServer>& server) {
     auto started = PrivateServer::start(context, work.folder, work.tree.path());
     if (!started) return failed("PrivateServerFailed", to_text(started.error()));
     server = std::move(*started);

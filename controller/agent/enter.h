@@ -15,8 +15,11 @@ struct Work {
     Tree tree;
     std::optional<Journal> journal;  // as found
 
-    explicit Work(const std::string& data_directory) : folder(data_directory), tree(data_directory, folder.tree()) {}
-    bool is_of(const std::string& restore_uid) const { return journal && journal->restore_uid == restore_uid; }
+    explicit Work(const std::string& data_directory)
+        : folder(data_directory), tree(data_directory, folder.tree()) {}
+    bool is_of(const std::string& restore_uid) const {
+        return journal && journal->restore_uid == restore_uid;
+    }
 };
 
 // Takes the lock and reads the journal. Errors: those of WorkFolder.
@@ -25,10 +28,11 @@ std::optional<AgentResult> take_hold(const Context& context, Work& work);
 // The journal of this restore, under this attempt and pod from now on; saved.
 std::optional<AgentResult> claim(const Context& context, Work& work);
 
-// Moves the files behind the stub if they are not there, after a proof that no server writes them: pg_control stands still
-// for two seconds. Tells whether the server had not been shut down cleanly.
+// Moves the files behind the stub if they are not there, after a proof that no server writes them: pg_control
+// stands still for two seconds. Tells whether the server had not been shut down cleanly.
 std::optional<AgentResult> put_behind_stub(const Context& context, Work& work, bool& was_unclean);
 
-std::optional<AgentResult> start_server(const Context& context, const Work& work, std::unique_ptr<PrivateServer>& server);
+std::optional<AgentResult> start_server(const Context& context, const Work& work,
+                                        std::unique_ptr<PrivateServer>& server);
 
 }  // namespace dbrestore::agent

@@ -13,9 +13,15 @@ struct Findings {
     std::vector<resources::PreflightFinding> list;
     std::vector<std::string> waiting_for;
 
-    void passed(std::string check, std::string message = {}) { add(std::move(check), resources::PreflightFinding::Outcome::passed, std::move(message)); }
-    void warning(std::string check, std::string message) { add(std::move(check), resources::PreflightFinding::Outcome::warning, std::move(message)); }
-    void failed(std::string check, std::string message) { add(std::move(check), resources::PreflightFinding::Outcome::failed, std::move(message)); }
+    void passed(std::string check, std::string message = {}) {
+        add(std::move(check), resources::PreflightFinding::Outcome::passed, std::move(message));
+    }
+    void warning(std::string check, std::string message) {
+        add(std::move(check), resources::PreflightFinding::Outcome::warning, std::move(message));
+    }
+    void failed(std::string check, std::string message) {
+        add(std::move(check), resources::PreflightFinding::Outcome::failed, std::move(message));
+    }
     // Failed now, and over by itself when an object appears.
     void missing(std::string check, std::string message) {
         waiting_for.push_back(check);
@@ -31,7 +37,8 @@ struct Findings {
     std::string failures() const {
         std::string text;
         for (const auto& finding : list) {
-            if (finding.outcome == resources::PreflightFinding::Outcome::failed) text += (text.empty() ? "" : "; ") + finding.message;
+            if (finding.outcome == resources::PreflightFinding::Outcome::failed)
+                text += (text.empty() ? "" : "; ") + finding.message;
         }
         return text;
     }

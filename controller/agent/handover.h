@@ -1,6 +1,6 @@
 #pragma once
-// After the data: owners, privileges and settings, as the old database has them, object by object. What the old database
-// does not know goes to its owner. The dump has no say in any of this.
+// After the data: owners, privileges and settings, as the old database has them, object by object. What the
+// old database does not know goes to its owner. The dump has no say in any of this.
 
 #include "agent/journal.h"
 #include "agent/private_server.h"

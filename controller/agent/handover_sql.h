@@ -1,11 +1,13 @@
 #pragma once
-// The queries of the handover. They use nothing but pg_catalog, since the new database may hold planted functions.
+// The queries of the handover. They use nothing but pg_catalog, since the new database may hold planted
+// functions.
 
 namespace dbrestore::agent {
 
-// All that has an owner or privileges. Members of extensions and built-in objects (is_given) keep their owner, and count
-// only where somebody has changed their privileges; columns only where they have any. COLUMNS and CHOSEN are replaced: the
-// old database is asked for what there is to carry over, the new one for all that exists.
+// All that has an owner or privileges. Members of extensions and built-in objects (is_given) keep their
+// owner, and count only where somebody has changed their privileges; columns only where they have any.
+// COLUMNS and CHOSEN are replaced: the old database is asked for what there is to carry over, the new one for
+// all that exists.
 inline constexpr const char* owned_objects = R"sql(
 WITH all_objects(classid, objid, objsubid, keyword, owner, acl) AS (
     SELECT 'pg_namespace'::regclass::oid, oid, 0, 'SCHEMA', nspowner, nspacl FROM pg_namespace
@@ -57,8 +59,8 @@ SELECT keyword, CASE keyword WHEN 'COLUMN' THEN objid::regclass::text ELSE i.ide
 FROM chosen CROSS JOIN pg_identify_object(classid, objid, objsubid) i ORDER BY keyword = 'COLUMN', keyword <> 'SCHEMA', classid, objid
 )sql";
 
-// (keyword, identity, column, grantor or empty where it is the owner, grantee or empty for PUBLIC, privilege, grantable),
-// each after the one that allows it.
+// (keyword, identity, column, grantor or empty where it is the owner, grantee or empty for PUBLIC, privilege,
+// grantable), each after the one that allows it.
 inline constexpr const char* select_grants = R"sql(
 SELECT keyword, CASE keyword WHEN 'COLUMN' THEN objid::regclass::text ELSE i.identity END,
        coalesce((SELECT attname FROM pg_attribute WHERE keyword = 'COLUMN' AND attrelid = objid AND attnum = objsubid), ''),
@@ -69,8 +71,8 @@ CROSS JOIN aclexplode(acl) WITH ORDINALITY AS e(grantor, grantee, privilege_type
 WHERE acl IS NOT NULL ORDER BY keyword <> 'SCHEMA', keyword = 'COLUMN', classid, objid, objsubid, e.grantor <> owner, e.ordinality
 )sql";
 
-// (role, schema as an identifier or empty, kind of object, grantee, privilege, grantable); a row without privilege stands for a
-// default that was taken away whole.
+// (role, schema as an identifier or empty, kind of object, grantee, privilege, grantable); a row without
+// privilege stands for a default that was taken away whole.
 inline constexpr const char* select_default_privileges = R"sql(
 SELECT pg_get_userbyid(defaclrole), coalesce((SELECT quote_ident(nspname) FROM pg_namespace n WHERE n.oid = defaclnamespace), ''),
        CASE defaclobjtype WHEN 'r' THEN 'TABLES' WHEN 'S' THEN 'SEQUENCES' WHEN 'f' THEN 'ROUTINES' WHEN 'T' THEN 'TYPES'

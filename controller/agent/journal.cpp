@@ -26,9 +26,13 @@ constexpr off_t ballast_bytes = 64 << 20;
 constexpr std::chrono::seconds lock_patience{60};
 constexpr std::array state_names{"Preparing", "Prepared", "Committing", "Committed", "RolledBack"};
 
-std::string text_of(Journal::State state) { return state_names.at(static_cast<size_t>(state)); }
+std::string text_of(Journal::State state) {
+    return state_names.at(static_cast<size_t>(state));
+}
 
-base::Error io_error(const std::string& what) { return error(ErrorKind::io, what + ": " + std::strerror(errno)); }
+base::Error io_error(const std::string& what) {
+    return error(ErrorKind::io, what + ": " + std::strerror(errno));
+}
 
 std::string dump(const nlohmann::json& document) {
     return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
@@ -40,7 +44,7 @@ WorkFolder::WorkFolder(std::string data_directory)
     : data_directory_(std::move(data_directory)), path_(data_directory_ + "/" + work_folder_name) {}
 
 bool WorkFolder::exists() const {
-    struct stat status{};
+    struct stat status {};
     return ::lstat(path_.c_str(), &status) == 0 && S_ISDIR(status.st_mode);
 }
 
@@ -53,7 +57,8 @@ base::Status WorkFolder::lock() {
     const auto deadline = std::chrono::steady_clock::now() + lock_patience;
     while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
         if (errno != EWOULDBLOCK && errno != EINTR) return io_error("cannot lock " + file);
-        if (std::chrono::steady_clock::now() > deadline) return error(ErrorKind::conflict, "another agent, or its private server, holds " + file);
+        if (std::chrono::steady_clock::now() > deadline)
+            return error(ErrorKind::conflict, "another agent, or its private server, holds " + file);
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
     lock_ = std::move(fd);
@@ -88,10 +93,18 @@ base::Result<std::optional<Journal>> WorkFolder::load() const {
 }
 
 base::Status WorkFolder::save(const Journal& j) const {
-    const nlohmann::json document{{"state", text_of(j.state)},       {"restoreUID", j.restore_uid},   {"restoreName", j.restore_name},
-                                  {"podUID", j.pod_uid},             {"attempt", j.attempt},          {"database", j.database},
-                                  {"newDatabase", j.new_database},   {"oldDatabase", j.old_database}, {"role", j.role},
-                                  {"tables", j.tables},              {"oldBytes", j.old_bytes},        {"wasUnclean", j.was_unclean}};
+    const nlohmann::json document{{"state", text_of(j.state)},
+                                  {"restoreUID", j.restore_uid},
+                                  {"restoreName", j.restore_name},
+                                  {"podUID", j.pod_uid},
+                                  {"attempt", j.attempt},
+                                  {"database", j.database},
+                                  {"newDatabase", j.new_database},
+                                  {"oldDatabase", j.old_database},
+                                  {"role", j.role},
+                                  {"tables", j.tables},
+                                  {"oldBytes", j.old_bytes},
+                                  {"wasUnclean", j.was_unclean}};
     return base::write_file_durably(path_ + "/journal.json", dump(document));
 }
 
@@ -99,7 +112,8 @@ base::Status WorkFolder::still_ours(const Journal& journal) const {
     const auto saved = load();
     if (!saved) return saved.error();
     const auto& other = *saved;
-    if (other && other->restore_uid == journal.restore_uid && other->attempt == journal.attempt && other->pod_uid == journal.pod_uid) {
+    if (other && other->restore_uid == journal.restore_uid && other->attempt == journal.attempt &&
+        other->pod_uid == journal.pod_uid) {
         return base::success();
     }
     return error(ErrorKind::conflict, "another agent has taken over " + path_);
@@ -113,7 +127,8 @@ base::Result<std::vector<LedgerEntry>> WorkFolder::ledger() const {
     if (!document.is_array()) return error(ErrorKind::invalid, path_ + "/ledger.json cannot be understood");
     std::vector<LedgerEntry> entries;
     for (const auto& entry : document) {
-        entries.push_back({text_at(entry, "restoreName"), text_at(entry, "restoreUID"), text_at(entry, "time")});
+        entries.push_back(
+            {text_at(entry, "restoreName"), text_at(entry, "restoreUID"), text_at(entry, "time")});
     }
     return entries;
 }
@@ -131,14 +146,17 @@ base::Status WorkFolder::add_to_ledger(const LedgerEntry& entry) const {
 base::Status WorkFolder::remove_from_ledger(const std::string& restore_uid) const {
     auto entries = ledger();
     if (!entries) return entries.error();
-    if (std::erase_if(*entries, [&](const LedgerEntry& entry) { return entry.restore_uid == restore_uid; }) == 0) return base::success();
+    if (std::erase_if(*entries, [&](const LedgerEntry& entry) { return entry.restore_uid == restore_uid; }) ==
+        0)
+        return base::success();
     return save_ledger(*entries);
 }
 
 base::Status WorkFolder::save_ledger(const std::vector<LedgerEntry>& entries) const {
     nlohmann::json document = nlohmann::json::array();
     for (const auto& entry : entries) {
-        document.push_back({{"restoreName", entry.restore_name}, {"restoreUID", entry.restore_uid}, {"time", entry.time}});
+        document.push_back(
+            {{"restoreName", entry.restore_name}, {"restoreUID", entry.restore_uid}, {"time", entry.time}});
     }
     return base::write_file_durably(path_ + "/ledger.json", dump(document));
 }
@@ -153,6 +171,8 @@ base::Status WorkFolder::write_ballast() const {
     return base::success();
 }
 
-void WorkFolder::free_ballast() const { ::unlink((path_ + "/ballast").c_str()); }
+void WorkFolder::free_ballast() const {
+    ::unlink((path_ + "/ballast").c_str());
+}
 
 }  // namespace dbrestore::agent

@@ -1,10 +1,10 @@
 #pragma once
 // What the agent remembers on the volume, in <data directory>/.dbrestore, outside the tree that it works on:
 //   lock          held by flock while a step runs, and by each process of a private server
-//   journal.json  which restore is at work and how far it came; the truth, whatever became of pods and their logs
-//   ledger.json   the restores that succeeded here: none of these names runs again
-//   tree/         the database's files while the stub stands in their place (see tree.h)
-//   ballast       space that is freed where the disk has filled
+//   journal.json  which restore is at work and how far it came; the truth, whatever became of pods and their
+//   logs ledger.json   the restores that succeeded here: none of these names runs again tree/         the
+//   database's files while the stub stands in their place (see tree.h) ballast       space that is freed
+//   where the disk has filled
 
 #include <optional>
 #include <string>
@@ -20,18 +20,19 @@ inline constexpr const char* work_folder_name = ".dbrestore";
 
 struct Journal {
     enum class State {
-        preparing,     // the new database is being made; the old one is untouched
-        prepared,      // the new database is whole
-        committing,    // the renames may have happened: the catalog tells
-        committed,     // they have
-        rolled_back,   // nothing of this restore is left
+        preparing,    // the new database is being made; the old one is untouched
+        prepared,     // the new database is whole
+        committing,   // the renames may have happened: the catalog tells
+        committed,    // they have
+        rolled_back,  // nothing of this restore is left
     } state = State::preparing;
-    std::string restore_uid, restore_name, pod_uid;  // with attempt: the epoch. A step that is not of it must not act
+    std::string restore_uid, restore_name,
+        pod_uid;  // with attempt: the epoch. A step that is not of it must not act
     int64_t attempt = 1;
     std::string database, new_database, old_database, role;
-    int64_t tables = 0;             // that the dump holds
-    int64_t old_bytes = 0;          // size of the database that was renamed
-    bool was_unclean = false;       // the server had not been shut down cleanly
+    int64_t tables = 0;        // that the dump holds
+    int64_t old_bytes = 0;     // size of the database that was renamed
+    bool was_unclean = false;  // the server had not been shut down cleanly
 
     bool at_work() const { return state != State::rolled_back && state != State::committed; }
 };
@@ -49,8 +50,8 @@ public:
     std::string tree() const { return path_ + "/tree"; }
 
     bool exists() const;
-    // Makes the folder, and takes the lock, which a dying private server may hold for a little longer: waits a minute.
-    // Errors: conflict where another agent holds it; io.
+    // Makes the folder, and takes the lock, which a dying private server may hold for a little longer: waits
+    // a minute. Errors: conflict where another agent holds it; io.
     base::Status lock();
     int lock_fd() const { return lock_.get(); }
 

@@ -19,8 +19,9 @@ constexpr int exit_failed = 1, exit_retryable = 2, exit_usage = 64, exit_termina
 int usage() {
     std::string names;
     for (const auto& step : dbrestore::agent::steps()) names += std::string(" | ") + step.name;
-    std::fprintf(stderr, "usage: dbrestore-agent install DIR%s\nThe request is JSON in the environment variable %s.\n", names.c_str(),
-                 dbrestore::resources::request_variable);
+    std::fprintf(
+        stderr, "usage: dbrestore-agent install DIR%s\nThe request is JSON in the environment variable %s.\n",
+        names.c_str(), dbrestore::resources::request_variable);
     return exit_usage;
 }
 
@@ -31,16 +32,20 @@ std::string environment(const char* name, const char* fallback = "") {
 
 int exit_code(AgentResult::Outcome outcome) {
     switch (outcome) {
-        case AgentResult::Outcome::done: return 0;
-        case AgentResult::Outcome::failed: return exit_failed;
-        case AgentResult::Outcome::retryable: return exit_retryable;
+        case AgentResult::Outcome::done:
+            return 0;
+        case AgentResult::Outcome::failed:
+            return exit_failed;
+        case AgentResult::Outcome::retryable:
+            return exit_retryable;
     }
     return exit_failed;
 }
 
-// As the first process of a container we would ignore SIGTERM. Ending at once is safe: each step can be run again.
+// As the first process of a container we would ignore SIGTERM. Ending at once is safe: each step can be run
+// again.
 void end_on_termination() {
-    struct sigaction action{};
+    struct sigaction action {};
     action.sa_handler = [](int) { ::_exit(exit_terminated); };
     ::sigaction(SIGTERM, &action, nullptr);
     ::sigaction(SIGINT, &action, nullptr);
@@ -52,18 +57,24 @@ int run_step(const dbrestore::agent::Step& step) {
     agent::Surroundings surroundings;
     surroundings.pod_uid = environment(dbrestore::resources::pod_uid_variable);
     // For tests, which have no pod.
-    surroundings.source_directory = environment("DBRESTORE_SOURCE_DIRECTORY", surroundings.source_directory.c_str());
-    surroundings.secret_directory = environment("DBRESTORE_SECRET_DIRECTORY", surroundings.secret_directory.c_str());
-    surroundings.temporary_directory = environment("DBRESTORE_TEMPORARY_DIRECTORY", surroundings.temporary_directory.c_str());
-    surroundings.termination_path = environment("DBRESTORE_TERMINATION_LOG", surroundings.termination_path.c_str());
+    surroundings.source_directory =
+        environment("DBRESTORE_SOURCE_DIRECTORY", surroundings.source_directory.c_str());
+    surroundings.secret_directory =
+        environment("DBRESTORE_SECRET_DIRECTORY", surroundings.secret_directory.c_str());
+    surroundings.temporary_directory =
+        environment("DBRESTORE_TEMPORARY_DIRECTORY", surroundings.temporary_directory.c_str());
+    surroundings.termination_path =
+        environment("DBRESTORE_TERMINATION_LOG", surroundings.termination_path.c_str());
     agent::Report report(STDOUT_FILENO, step.name);
-    auto request = dbrestore::resources::request_from_text(environment(dbrestore::resources::request_variable));
+    auto request =
+        dbrestore::resources::request_from_text(environment(dbrestore::resources::request_variable));
     AgentResult result = request ? AgentResult{} : agent::failed("BadRequest", to_text(request.error()));
     if (request) {
         request->step = step.name;
         const dbrestore::base::LogScope scope{{"restore", request->restore_name}, {"step", request->step}};
         result = step.run({*request, surroundings, report});
-        dbrestore::base::log_info("the step has ended", {{"reason", result.reason}, {"outcome", result.message}});
+        dbrestore::base::log_info("the step has ended",
+                                  {{"reason", result.reason}, {"outcome", result.message}});
     }
     report.finish(result, surroundings.termination_path);
     return exit_code(result.outcome);

@@ -12,24 +12,28 @@ using base::ErrorKind;
 // How this version names what a database's locale is made of.
 std::string locale_query(int version) {
     const std::string provider = version >= 150000 ? "datlocprovider" : "'c'";
-    const std::string locale = version >= 170000 ? "coalesce(datlocale, '')" : version >= 150000 ? "coalesce(daticulocale, '')" : "''";
+    const std::string locale = version >= 170000   ? "coalesce(datlocale, '')"
+                               : version >= 150000 ? "coalesce(daticulocale, '')"
+                                                   : "''";
     const std::string rules = version >= 160000 ? "coalesce(daticurules, '')" : "''";
-    return "SELECT pg_encoding_to_char(encoding), datcollate, datctype, (SELECT spcname FROM pg_tablespace t WHERE t.oid = dattablespace), " +
+    return "SELECT pg_encoding_to_char(encoding), datcollate, datctype, (SELECT spcname FROM pg_tablespace t "
+           "WHERE t.oid = dattablespace), " +
            provider + ", " + locale + ", " + rules + " FROM pg_database WHERE datname = $1";
 }
 
 std::string create_statement(const Journal& journal, const Row& old) {
-    std::string sql = "CREATE DATABASE " + quote_identifier(journal.new_database) + " TEMPLATE template0 OWNER " + quote_identifier(journal.role) +
-                      " ENCODING " + quote_literal(old[0]) + " LC_COLLATE " + quote_literal(old[1]) + " LC_CTYPE " + quote_literal(old[2]) +
-                      " TABLESPACE " + quote_identifier(old[3]);
+    std::string sql = "CREATE DATABASE " + quote_identifier(journal.new_database) +
+                      " TEMPLATE template0 OWNER " + quote_identifier(journal.role) + " ENCODING " +
+                      quote_literal(old[0]) + " LC_COLLATE " + quote_literal(old[1]) + " LC_CTYPE " +
+                      quote_literal(old[2]) + " TABLESPACE " + quote_identifier(old[3]);
     if (old[4] == "i") sql += " LOCALE_PROVIDER icu ICU_LOCALE " + quote_literal(old[5]);
     if (old[4] == "b") sql += " LOCALE_PROVIDER builtin BUILTIN_LOCALE " + quote_literal(old[5]);
     if (!old[6].empty()) sql += " ICU_RULES " + quote_literal(old[6]);
     return sql;
 }
 
-// Extensions' own tables that a dump carries data for; those with row security are left alone, since the role bypasses it
-// and a scheduler's jobs could then run as anybody.
+// Extensions' own tables that a dump carries data for; those with row security are left alone, since the role
+// bypasses it and a scheduler's jobs could then run as anybody.
 constexpr const char* grant_on_extensions = R"sql(
 DO $$
 DECLARE item record;
@@ -48,35 +52,48 @@ BEGIN
 END $$)sql";
 
 std::string replaced(std::string text, const std::string& what, const std::string& by) {
-    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size())) text.replace(at, what.size(), by);
+    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
+        text.replace(at, what.size(), by);
     return text;
 }
 
-base::Error about(const std::string& what, const base::Error& cause) { return error(cause.kind, what + ": " + cause.message, cause.hint); }
+base::Error about(const std::string& what, const base::Error& cause) {
+    return error(cause.kind, what + ": " + cause.message, cause.hint);
+}
 
 }  // namespace
 
 base::Status drop_leftovers(Session& session, const Journal& journal) {
-    if (auto dropped = session.run("DROP DATABASE IF EXISTS " + quote_identifier(journal.new_database)); !dropped) return dropped;
+    if (auto dropped = session.run("DROP DATABASE IF EXISTS " + quote_identifier(journal.new_database));
+        !dropped)
+        return dropped;
     const auto exists = session.value("SELECT 1 FROM pg_roles WHERE rolname = $1", {journal.role});
     if (!exists) return exists.error();
     if (exists->empty()) return base::success();
     // Grants on tablespaces are all that a role can hold outside of its database.
-    if (auto dropped = session.run("DROP OWNED BY " + quote_identifier(journal.role)); !dropped) return dropped;
+    if (auto dropped = session.run("DROP OWNED BY " + quote_identifier(journal.role)); !dropped)
+        return dropped;
     return session.run("DROP ROLE " + quote_identifier(journal.role));
 }
 
 base::Status make_role_and_database(Session& session, const Journal& journal) {
     const auto old = session.query(locale_query(session.server_version()), {journal.database});
     if (!old) return old.error();
-    if (old->empty()) return error(ErrorKind::not_found, "database \"" + journal.database + "\" does not exist");
+    if (old->empty())
+        return error(ErrorKind::not_found, "database \"" + journal.database + "\" does not exist");
     const std::string role = quote_identifier(journal.role);
-    // BYPASSRLS: materialized views may read tables that force row security on their owner. What a dump's functions say
-    // must not fill our log, and a role cannot undo that.
-    const std::string create_role = "CREATE ROLE " + role + " LOGIN BYPASSRLS NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;"
-                                    "ALTER ROLE " + role + " SET log_min_messages = 'panic';"
-                                    "ALTER ROLE " + role + " SET log_min_error_statement = 'panic';"
-                                    "GRANT CREATE ON TABLESPACE " + quote_identifier(old->front()[3]) + " TO " + role;
+    // BYPASSRLS: materialized views may read tables that force row security on their owner. What a dump's
+    // functions say must not fill our log, and a role cannot undo that.
+    const std::string create_role = "CREATE ROLE " + role +
+                                    " LOGIN BYPASSRLS NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;"
+                                    "ALTER ROLE " +
+                                    role +
+                                    " SET log_min_messages = 'panic';"
+                                    "ALTER ROLE " +
+                                    role +
+                                    " SET log_min_error_statement = 'panic';"
+                                    "GRANT CREATE ON TABLESPACE " +
+                                    quote_identifier(old->front()[3]) + " TO " + role;
     if (auto made = session.run(create_role); !made) return made;
     if (auto made = session.run(create_statement(journal, old->front())); !made) return made;
     return base::success();
@@ -86,16 +103,21 @@ base::Status make_extensions(const PrivateServer& server, const Journal& journal
     auto session = server.connect(journal.new_database);
     if (!session) return session.error();
     const std::string role = quote_identifier(journal.role);
-    // Before version 15 the schema public belongs to the bootstrap superuser, and a dump's comment on it would fail.
+    // Before version 15 the schema public belongs to the bootstrap superuser, and a dump's comment on it
+    // would fail.
     if (session->server_version() < 150000) {
         if (auto given = session->run("ALTER SCHEMA public OWNER TO " + role); !given) return given;
     }
     for (const auto& schema : schemas_before_extensions(archive)) {
-        if (auto made = session->run("CREATE SCHEMA " + quote_identifier(schema) + " AUTHORIZATION " + role); !made) return made;
+        if (auto made = session->run("CREATE SCHEMA " + quote_identifier(schema) + " AUTHORIZATION " + role);
+            !made)
+            return made;
     }
     for (const auto& extension : archive.definitions.extensions) {
-        const std::string schema = extension.schema == "pg_catalog" ? "" : " SCHEMA " + quote_identifier(extension.schema);
-        auto made = session->run("CREATE EXTENSION IF NOT EXISTS " + quote_identifier(extension.name) + schema + " CASCADE");
+        const std::string schema =
+            extension.schema == "pg_catalog" ? "" : " SCHEMA " + quote_identifier(extension.schema);
+        auto made = session->run("CREATE EXTENSION IF NOT EXISTS " + quote_identifier(extension.name) +
+                                 schema + " CASCADE");
         if (!made) return about("cannot create extension \"" + extension.name + "\"", made.error());
     }
     return session->run(replaced(grant_on_extensions, "ROLE_NAME", role));

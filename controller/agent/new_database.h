@@ -9,15 +9,16 @@
 
 namespace dbrestore::agent {
 
-// Drops what earlier attempts left. The names hold the restore's UID, so nothing of others can be hit. Errors: failed.
+// Drops what earlier attempts left. The names hold the restore's UID, so nothing of others can be hit.
+// Errors: failed.
 base::Status drop_leftovers(Session& session, const Journal& journal);
 
-// Role, then database: from template0, with encoding, locale and tablespace of the old one, owned by the role.
-// Errors: not_found where the old database is missing; failed.
+// Role, then database: from template0, with encoding, locale and tablespace of the old one, owned by the
+// role. Errors: not_found where the old database is missing; failed.
 base::Status make_role_and_database(Session& session, const Journal& journal);
 
-// The extensions of the dump, by a superuser while the database is empty, since an ordinary role may not; and what the
-// role then needs of them. Errors: failed, naming the extension.
+// The extensions of the dump, by a superuser while the database is empty, since an ordinary role may not; and
+// what the role then needs of them. Errors: failed, naming the extension.
 base::Status make_extensions(const PrivateServer& server, const Journal& journal, const Archive& archive);
 
 }  // namespace dbrestore::agent

@@ -23,13 +23,15 @@ struct ConnectTarget {
 using Row = std::vector<std::string>;
 using Rows = std::vector<Row>;
 
-// Settings that each session of ours begins with, in the form of PGOPTIONS: they beat ALTER ROLE and ALTER DATABASE, so
-// that neither a planted function is found through search_path nor a user's timeout ends the work.
+// Settings that each session of ours begins with, in the form of PGOPTIONS: they beat ALTER ROLE and ALTER
+// DATABASE, so that neither a planted function is found through search_path nor a user's timeout ends the
+// work.
 std::string session_options(std::string_view search_path);
 
 class Session {
 public:
-    // Gives up after five seconds. Errors: refused (login denied); not_found (no such database); unavailable (the rest).
+    // Gives up after five seconds. Errors: refused (login denied); not_found (no such database); unavailable
+    // (the rest).
     static base::Result<Session> open(const ConnectTarget& target);
 
     // Errors: refused (insufficient privilege); unavailable (the connection broke); failed.

@@ -18,18 +18,19 @@ namespace dbrestore::agent {
 namespace {
 
 constexpr int64_t ballast_bytes = 64 << 20;
-// Of SQL and data that a restore takes in a second, and what stop, start and checks take; seen on 2 CPUs, and cautious.
+// Of SQL and data that a restore takes in a second, and what stop, start and checks take; seen on 2 CPUs, and
+// cautious.
 constexpr int64_t restored_bytes_per_second = 25'000'000, fixed_seconds = 20;
 constexpr int oldest_version = 13;
 
 struct Inspection {
     const Context& context;
     Findings findings;
-    std::string version;          // of the data directory; empty where it cannot be read
+    std::string version;  // of the data directory; empty where it cannot be read
     std::optional<Archive> archive;
-    int64_t output_bytes = 0;     // of SQL and data in the dump
+    int64_t output_bytes = 0;  // of SQL and data in the dump
     bool dump_is_sound = false;
-    bool archives_wal = true;     // until the server says otherwise
+    bool archives_wal = true;  // until the server says otherwise
 };
 
 // Links that would point elsewhere once the files lie one folder deeper, or at what this pod does not have.
@@ -40,7 +41,8 @@ std::optional<std::string> bad_link(const std::string& directory, const std::str
     const std::string_view path{target.data(), static_cast<size_t>(length)};
     if (!path.starts_with('/')) return link + " is a relative link";
     if (path.starts_with(directory + "/")) return link + " points into the data directory";
-    if (::access(link.c_str(), F_OK) != 0) return link + " points to " + std::string(path) + ", which is not on the data volume";
+    if (::access(link.c_str(), F_OK) != 0)
+        return link + " points to " + std::string(path) + ", which is not on the data volume";
     return std::nullopt;
 }
 
@@ -50,20 +52,26 @@ void check_volume(Inspection& inspection) {
     const auto version = data_version(directory);
     if (!version) {
         const bool absent = version.error().kind == base::ErrorKind::not_found;
-        return findings.failed(absent ? "DataDirectoryNotFound" : "DataDirectoryDamaged", to_text(version.error()));
+        return findings.failed(absent ? "DataDirectoryNotFound" : "DataDirectoryDamaged",
+                               to_text(version.error()));
     }
     inspection.version = *version;
     if (std::stoi(*version) < oldest_version) {
-        return findings.failed("UnsupportedVersion", "PostgreSQL " + *version + " is not supported; it must be at least " + std::to_string(oldest_version));
+        return findings.failed("UnsupportedVersion", "PostgreSQL " + *version +
+                                                         " is not supported; it must be at least " +
+                                                         std::to_string(oldest_version));
     }
     std::vector<std::string> links{directory + "/pg_wal"};
     std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(directory + "/pg_tblspc", ignored)) links.push_back(entry.path().string());
+    for (const auto& entry : std::filesystem::directory_iterator(directory + "/pg_tblspc", ignored))
+        links.push_back(entry.path().string());
     for (const auto& link : links) {
-        if (const auto bad = bad_link(directory, link)) findings.failed("VolumeLayout", *bad + ": this layout is not supported");
+        if (const auto bad = bad_link(directory, link))
+            findings.failed("VolumeLayout", *bad + ": this layout is not supported");
     }
     for (const char* program : {"postgres", "pg_restore", "pg_controldata"}) {
-        if (const auto found = find_program(program, *version); !found) findings.failed("ProgramsMissing", to_text(found.error()));
+        if (const auto found = find_program(program, *version); !found)
+            findings.failed("ProgramsMissing", to_text(found.error()));
     }
     findings.passed("DataDirectory", "PostgreSQL " + *version);
 }
@@ -74,7 +82,9 @@ void check_ledger(Inspection& inspection) {
     if (!entries) return inspection.findings.failed("LedgerDamaged", to_text(entries.error()));
     for (const auto& entry : *entries) {
         if (entry.restore_name == request.restore_name && entry.restore_uid != request.restore_uid) {
-            return inspection.findings.failed("AlreadyExecuted", "a restore named \"" + request.restore_name + "\" succeeded here on " + entry.time + "; choose another name");
+            return inspection.findings.failed("AlreadyExecuted", "a restore named \"" + request.restore_name +
+                                                                     "\" succeeded here on " + entry.time +
+                                                                     "; choose another name");
         }
     }
 }
@@ -84,12 +94,18 @@ void check_dump(Inspection& inspection) {
     Findings& findings = inspection.findings;
     const auto dump = DumpFile::open(context.surroundings.source_directory, context.request.dump_path);
     if (!dump) {
-        if (dump.error().kind == base::ErrorKind::not_found) return findings.missing("DumpNotFound", to_text(dump.error()));
-        return findings.failed(dump.error().kind == base::ErrorKind::invalid ? "UnsupportedFormat" : "DumpUnreadable", to_text(dump.error()));
+        if (dump.error().kind == base::ErrorKind::not_found)
+            return findings.missing("DumpNotFound", to_text(dump.error()));
+        return findings.failed(
+            dump.error().kind == base::ErrorKind::invalid ? "UnsupportedFormat" : "DumpUnreadable",
+            to_text(dump.error()));
     }
-    if (dump->size_bytes() == 0) return findings.failed("DumpEmpty", "the dump is empty: the file has no content");
+    if (dump->size_bytes() == 0)
+        return findings.failed("DumpEmpty", "the dump is empty: the file has no content");
     if (const std::string what = dump->foreign_format(); !what.empty()) {
-        return findings.failed("UnsupportedFormat", "the dump is " + what + "; it must be in PostgreSQL's custom format (pg_dump -Fc)");
+        return findings.failed(
+            "UnsupportedFormat",
+            "the dump is " + what + "; it must be in PostgreSQL's custom format (pg_dump -Fc)");
     }
     const auto program = find_program("pg_restore", inspection.version);
     if (!program) return findings.failed("ProgramsMissing", to_text(program.error()));
@@ -107,8 +123,10 @@ void check_dump(Inspection& inspection) {
     if (failure) return findings.failed(failure->reason, failure->message);
     inspection.dump_is_sound = true;
     inspection.archive = std::move(archive);
-    findings.passed("DumpReadable", human_size(dump->size_bytes()) + " read to the last byte: " + std::to_string(inspection.archive->count("TABLE")) +
-                                        " tables, made on PostgreSQL " + one_line(inspection.archive->server_version, 60));
+    findings.passed("DumpReadable",
+                    human_size(dump->size_bytes()) +
+                        " read to the last byte: " + std::to_string(inspection.archive->count("TABLE")) +
+                        " tables, made on PostgreSQL " + one_line(inspection.archive->server_version, 60));
 }
 
 void check_login(Inspection& inspection) {
@@ -116,20 +134,29 @@ void check_login(Inspection& inspection) {
     Findings& findings = inspection.findings;
     const auto credentials = read_credentials(context);
     if (!credentials) return findings.missing("CredentialsMissing", to_text(credentials.error()));
-    if (context.request.host.empty()) return findings.passed("ServerNotRunning", "the server's own state is checked when its files are at hand");
-    auto session = Session::open({context.request.host, context.request.port, credentials->user, credentials->password, credentials->database});
+    if (context.request.host.empty())
+        return findings.passed("ServerNotRunning",
+                               "the server's own state is checked when its files are at hand");
+    auto session = Session::open({context.request.host, context.request.port, credentials->user,
+                                  credentials->password, credentials->database});
     if (!session) {
         const auto kind = session.error().kind;
-        const char* reason = kind == base::ErrorKind::refused ? "AuthenticationFailed" : kind == base::ErrorKind::not_found ? "DatabaseNotFound" : "ServerUnreachable";
+        const char* reason = kind == base::ErrorKind::refused     ? "AuthenticationFailed"
+                             : kind == base::ErrorKind::not_found ? "DatabaseNotFound"
+                                                                  : "ServerUnreachable";
         return findings.failed(reason, to_text(session.error()));
     }
     findings.passed("ServerReachable");
-    check_server({*session, credentials->database, inspection.archive ? &*inspection.archive : nullptr}, findings);
-    const auto mode = session->value("SELECT current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_replication_slots)");
+    check_server({*session, credentials->database, inspection.archive ? &*inspection.archive : nullptr},
+                 findings);
+    const auto mode = session->value(
+        "SELECT current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_replication_slots)");
     if (mode) inspection.archives_wal = *mode == "t";
 }
 
-int64_t expected_bytes(const Inspection& inspection) { return inspection.output_bytes + inspection.output_bytes / 2; }
+int64_t expected_bytes(const Inspection& inspection) {
+    return inspection.output_bytes + inspection.output_bytes / 2;
+}
 
 void check_space(Inspection& inspection) {
     if (!inspection.dump_is_sound) return;
@@ -138,10 +165,13 @@ void check_space(Inspection& inspection) {
     if (!space) return inspection.findings.failed("SpaceUnknown", to_text(space.error()));
     const int64_t data = expected_bytes(inspection);
     // WAL that must be archived or is held by a slot stays until the live server runs again.
-    const int64_t wal = inspection.archives_wal ? data : std::min(data, 2 * moderate_wal_size_mb(directory) * (1 << 20));
+    const int64_t wal =
+        inspection.archives_wal ? data : std::min(data, 2 * moderate_wal_size_mb(directory) * (1 << 20));
     const int64_t needed = data + wal + ballast_bytes + space->reserve_bytes();
-    const std::string message = "about " + human_size(needed) + " are needed beside the old data (" + human_size(data) + " of data, " + human_size(wal) +
-                                " of WAL, 5 % of the volume stays free); " + human_size(space->free_bytes) + " are free";
+    const std::string message = "about " + human_size(needed) + " are needed beside the old data (" +
+                                human_size(data) + " of data, " + human_size(wal) +
+                                " of WAL, 5 % of the volume stays free); " + human_size(space->free_bytes) +
+                                " are free";
     if (needed > space->free_bytes) return inspection.findings.failed("InsufficientSpace", message);
     inspection.findings.passed("SpaceSuffices", message);
 }
@@ -163,8 +193,9 @@ AgentResult preflight(const Context& context) {
     result.waiting_for = std::move(inspection.findings.waiting_for);
     result.bytes = expected_bytes(inspection);
     result.estimated_seconds = fixed_seconds + inspection.output_bytes / restored_bytes_per_second;
-    result.what_is_lost = {"everything written to the database since the dump was made", "objects that the dump does not hold",
-                           "the placement of tables and indexes in other tablespaces than the database's own"};
+    result.what_is_lost = {
+        "everything written to the database since the dump was made", "objects that the dump does not hold",
+        "the placement of tables and indexes in other tablespaces than the database's own"};
     return result;
 }
 

@@ -22,7 +22,8 @@ std::optional<AgentResult> settle_predecessor(const Context& context, Work& work
     if (work.journal->state == State::rolled_back) return std::nullopt;
     work.journal->attempt = context.request.attempt;
     work.journal->pod_uid = context.surroundings.pod_uid;
-    if (auto saved = work.folder.save(*work.journal); !saved) return from_error("JournalNotWritten", saved.error());
+    if (auto saved = work.folder.save(*work.journal); !saved)
+        return from_error("JournalNotWritten", saved.error());
     const AgentResult undone = undo(context, work);
     if (undone.outcome != AgentResult::Outcome::done) return undone;
     return std::nullopt;
@@ -33,11 +34,18 @@ std::optional<AgentResult> begin_journal(const Context& context, Work& work) {
     const auto database = credential(context, request.database, request.database_key);
     if (!database) return failed("CredentialsMissing", to_text(database.error()));
     const bool was_unclean = work.is_of(request.restore_uid) && work.journal->was_unclean;
-    work.journal = Journal{.state = State::preparing, .restore_uid = request.restore_uid, .restore_name = request.restore_name,
-                           .pod_uid = context.surroundings.pod_uid, .attempt = request.attempt, .database = *database,
-                           .new_database = request.new_database, .old_database = request.old_database, .role = request.role,
+    work.journal = Journal{.state = State::preparing,
+                           .restore_uid = request.restore_uid,
+                           .restore_name = request.restore_name,
+                           .pod_uid = context.surroundings.pod_uid,
+                           .attempt = request.attempt,
+                           .database = *database,
+                           .new_database = request.new_database,
+                           .old_database = request.old_database,
+                           .role = request.role,
                            .was_unclean = was_unclean};
-    if (auto saved = work.folder.save(*work.journal); !saved) return from_error("JournalNotWritten", saved.error());
+    if (auto saved = work.folder.save(*work.journal); !saved)
+        return from_error("JournalNotWritten", saved.error());
     return std::nullopt;
 }
 
@@ -55,14 +63,19 @@ std::optional<AgentResult> open_source(const Context& context, const Work& work,
     if (!version) return from_error("DataDirectoryDamaged", version.error());
     const auto program = find_program("pg_restore", *version);
     if (!program) return failed("ProgramsMissing", to_text(program.error()));
-    if (const auto failure = read_archive(source.dump, *program, source.archive)) return failed(failure->reason, failure->message);
+    if (const auto failure = read_archive(source.dump, *program, source.archive))
+        return failed(failure->reason, failure->message);
     return std::nullopt;
 }
 
 // The server may have changed since preflight, or not have run then.
-std::optional<AgentResult> check_again(const PrivateServer& server, const Journal& journal, const Archive& archive) {
+std::optional<AgentResult> check_again(const PrivateServer& server, const Journal& journal,
+                                       const Archive& archive) {
     auto session = server.connect(journal.database);
-    if (!session) return failed(session.error().kind == base::ErrorKind::not_found ? "DatabaseNotFound" : "PrivateServerFailed", to_text(session.error()));
+    if (!session)
+        return failed(
+            session.error().kind == base::ErrorKind::not_found ? "DatabaseNotFound" : "PrivateServerFailed",
+            to_text(session.error()));
     Findings findings;
     check_server({*session, journal.database, &archive}, findings);
     const auto* failure = findings.first_failure();
@@ -70,28 +83,38 @@ std::optional<AgentResult> check_again(const PrivateServer& server, const Journa
     return failed(failure->check, findings.failures());
 }
 
-std::optional<AgentResult> make_new_database(const PrivateServer& server, const Journal& journal, const Archive& archive) {
+std::optional<AgentResult> make_new_database(const PrivateServer& server, const Journal& journal,
+                                             const Archive& archive) {
     auto session = server.connect("template1");
     if (!session) return from_error("PrivateServerFailed", session.error());
-    if (auto dropped = drop_leftovers(*session, journal); !dropped) return from_error("NewDatabaseFailed", dropped.error());
-    if (auto made = make_role_and_database(*session, journal); !made) return from_error("NewDatabaseFailed", made.error());
-    if (auto made = make_extensions(server, journal, archive); !made) return from_error("ExtensionFailed", made.error());
+    if (auto dropped = drop_leftovers(*session, journal); !dropped)
+        return from_error("NewDatabaseFailed", dropped.error());
+    if (auto made = make_role_and_database(*session, journal); !made)
+        return from_error("NewDatabaseFailed", made.error());
+    if (auto made = make_extensions(server, journal, archive); !made)
+        return from_error("ExtensionFailed", made.error());
     return std::nullopt;
 }
 
-std::optional<AgentResult> fill_new_database(const Context& context, const Work& work, const PrivateServer& server, const Source& source, std::string& remark) {
+std::optional<AgentResult> fill_new_database(const Context& context, const Work& work,
+                                             const PrivateServer& server, const Source& source,
+                                             std::string& remark) {
     const Journal& journal = *work.journal;
     if (auto failure = check_again(server, journal, source.archive)) return failure;
     if (auto ours = work.folder.still_ours(journal); !ours) return failed("TakenOver", to_text(ours.error()));
     if (auto failure = make_new_database(server, journal, source.archive)) return failure;
-    if (auto failure = run_pg_restore(context, server, journal, source.archive, source.dump, work.tree.path())) return failure;
+    if (auto failure =
+            run_pg_restore(context, server, journal, source.archive, source.dump, work.tree.path()))
+        return failure;
     const auto left_out = analyze(context, server, journal);
     if (!left_out) return from_error("AnalyzeFailed", left_out.error());
     if (*left_out > 0) remark += "; " + std::to_string(*left_out) + " tables could not be analyzed";
-    if (auto handed = hand_over(server, journal); !handed) return from_error("HandoverFailed", handed.error());
+    if (auto handed = hand_over(server, journal); !handed)
+        return from_error("HandoverFailed", handed.error());
     auto session = server.connect(journal.new_database);
     if (!session) return from_error("PrivateServerFailed", session.error());
-    if (auto written = session->run("CHECKPOINT"); !written) return from_error("PrivateServerFailed", written.error());
+    if (auto written = session->run("CHECKPOINT"); !written)
+        return from_error("PrivateServerFailed", written.error());
     return std::nullopt;
 }
 
@@ -101,25 +124,29 @@ AgentResult prepare(const Context& context) {
     Work work(context.request.data_directory);
     if (auto failure = take_hold(context, work)) return *failure;
     if (auto failure = settle_predecessor(context, work)) return *failure;
-    if (work.is_of(context.request.restore_uid) && work.journal->state != State::preparing && work.journal->state != State::rolled_back) {
+    if (work.is_of(context.request.restore_uid) && work.journal->state != State::preparing &&
+        work.journal->state != State::rolled_back) {
         if (auto failure = claim(context, work)) return *failure;
         return done("an earlier attempt had prepared it");
     }
     Source source;
     if (auto failure = open_source(context, work, source)) return *failure;
     if (auto failure = begin_journal(context, work)) return *failure;
-    if (auto reserved = work.folder.write_ballast(); !reserved) return failed("InsufficientSpace", to_text(reserved.error()));
+    if (auto reserved = work.folder.write_ballast(); !reserved)
+        return failed("InsufficientSpace", to_text(reserved.error()));
     bool was_unclean = work.journal->was_unclean;
     if (auto failure = put_behind_stub(context, work, was_unclean)) return *failure;
     work.journal->was_unclean = was_unclean;
     work.journal->tables = source.archive.count("TABLE") + source.archive.count("FOREIGN TABLE");
-    std::string remark = was_unclean ? "the server had not been stopped cleanly, and crash recovery was run" : "";
+    std::string remark =
+        was_unclean ? "the server had not been stopped cleanly, and crash recovery was run" : "";
     std::unique_ptr<PrivateServer> server;
     if (auto failure = start_server(context, work, server)) return *failure;
     if (auto failure = fill_new_database(context, work, *server, source, remark)) return *failure;
     if (auto stopped = server->stop(); !stopped) return from_error("PrivateServerFailed", stopped.error());
     work.journal->state = State::prepared;
-    if (auto saved = work.folder.save(*work.journal); !saved) return from_error("JournalNotWritten", saved.error());
+    if (auto saved = work.folder.save(*work.journal); !saved)
+        return from_error("JournalNotWritten", saved.error());
     return done(remark);
 }
 

@@ -45,15 +45,20 @@ PrivateServer::PrivateServer(const Context& context, std::string version, std::s
     : context_(context), version_(std::move(version)), tree_(std::move(tree)) {
     const auto named = credential(context, context.request.user, context.request.user_key);
     for (const std::string& name : {named ? *named : std::string(), std::string("postgres"), os_user()}) {
-        if (!name.empty() && std::find(candidates_.begin(), candidates_.end(), name) == candidates_.end()) candidates_.push_back(name);
+        if (!name.empty() && std::find(candidates_.begin(), candidates_.end(), name) == candidates_.end())
+            candidates_.push_back(name);
     }
 }
 
-base::Result<std::unique_ptr<PrivateServer>> PrivateServer::start(const Context& context, const WorkFolder& folder, const std::string& tree) {
+base::Result<std::unique_ptr<PrivateServer>> PrivateServer::start(const Context& context,
+                                                                  const WorkFolder& folder,
+                                                                  const std::string& tree) {
     const auto version = data_version(tree);
     if (!version) return version.error();
     for (const char* signal : {"/standby.signal", "/recovery.signal"}) {
-        if (::access((tree + signal).c_str(), F_OK) == 0) return error(ErrorKind::failed, "the database is a standby: " + std::string(signal + 1) + " exists");
+        if (::access((tree + signal).c_str(), F_OK) == 0)
+            return error(ErrorKind::failed,
+                         "the database is a standby: " + std::string(signal + 1) + " exists");
     }
     std::unique_ptr<PrivateServer> server{new PrivateServer(context, *version, tree)};
     if (auto made = server->make_place(); !made) return made.error();
@@ -67,7 +72,8 @@ PrivateServer::~PrivateServer() {
     if (pid_ > 0) {
         ::kill(pid_, SIGINT);
         const auto deadline = std::chrono::steady_clock::now() + haste;
-        while (!has_ended() && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(poll_interval);
+        while (!has_ended() && std::chrono::steady_clock::now() < deadline)
+            std::this_thread::sleep_for(poll_interval);
     }
     if (pid_ > 0) {
         ::kill(pid_, SIGQUIT);  // the next server recovers, as after a crash
@@ -79,7 +85,9 @@ PrivateServer::~PrivateServer() {
 
 base::Status PrivateServer::make_place() {
     std::string pattern = context_.surroundings.temporary_directory + "/dbrestore-XXXXXX";
-    if (::mkdtemp(pattern.data()) == nullptr) return error(ErrorKind::io, "cannot make a folder in " + context_.surroundings.temporary_directory + ": " + std::strerror(errno));
+    if (::mkdtemp(pattern.data()) == nullptr)
+        return error(ErrorKind::io, "cannot make a folder in " + context_.surroundings.temporary_directory +
+                                        ": " + std::strerror(errno));
     place_ = pattern;
     if (auto written = base::write_file_durably(place_ + "/ident.conf", ""); !written) return written;
     return write_access_rules(candidates_);
@@ -87,7 +95,8 @@ base::Status PrivateServer::make_place() {
 
 // The temporary role must reach nothing but its own database, since what a dump runs, runs as it.
 base::Status PrivateServer::write_access_rules(const std::vector<std::string>& superusers) const {
-    std::string rules = "local " + quote_identifier(context_.request.new_database) + " " + quote_identifier(context_.request.role) + " trust\n";
+    std::string rules = "local " + quote_identifier(context_.request.new_database) + " " +
+                        quote_identifier(context_.request.role) + " trust\n";
     for (const auto& name : superusers) {
         if (name != context_.request.role) rules += "local all " + quote_identifier(name) + " trust\n";
     }
@@ -97,41 +106,59 @@ base::Status PrivateServer::write_access_rules(const std::vector<std::string>& s
 base::Status PrivateServer::launch(const WorkFolder& folder) {
     const auto program = find_program("postgres", version_);
     if (!program) return program.error();
-    PrivatePlace place{tree_, place_, place_ + "/hba.conf", place_ + "/ident.conf", private_port, context_.request.new_database, 1024, 64};
+    PrivatePlace place{tree_,
+                       place_,
+                       place_ + "/hba.conf",
+                       place_ + "/ident.conf",
+                       private_port,
+                       context_.request.new_database,
+                       1024,
+                       64};
     place.max_wal_size_mb = moderate_wal_size_mb(tree_);
     place.maintenance_work_mem_mb = moderate_maintenance_memory_mb();
     Settings theirs = settings_from_arguments(context_.request.server_arguments);
     if (auto settled = settle_configuration(folder, theirs); !settled) return settled;
     base::ProcessSpec spec;
     spec.arguments = {*program, "-D", tree_};
-    for (auto& argument : server_arguments(theirs, overrides(place, std::stoi(version_)))) spec.arguments.push_back(std::move(argument));
+    for (auto& argument : server_arguments(theirs, overrides(place, std::stoi(version_))))
+        spec.arguments.push_back(std::move(argument));
     spec.environment = {{"LC_ALL", "C"}, {"PGDATA", tree_}};
     spec.inherited_fds = {folder.lock_fd()};
     ::unlink((tree_ + "/postmaster.pid").c_str());
-    const base::UniqueFd log{::open((place_ + "/server.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)};
-    if (!log) return error(ErrorKind::io, "cannot create the private server's log: " + std::string(std::strerror(errno)));
+    const base::UniqueFd log{
+        ::open((place_ + "/server.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)};
+    if (!log)
+        return error(ErrorKind::io,
+                     "cannot create the private server's log: " + std::string(std::strerror(errno)));
     const auto pid = base::start_process(spec, log.get());
     if (!pid) return pid.error();
     pid_ = *pid;
     return base::success();
 }
 
-// The configuration is found where it is now: among the moved files, or at its own place. Where neither is (it lay on a
-// volume that this pod does not have), the server gets what pg_control says that it needs.
+// The configuration is found where it is now: among the moved files, or at its own place. Where neither is
+// (it lay on a volume that this pod does not have), the server gets what pg_control says that it needs.
 base::Status PrivateServer::settle_configuration(const WorkFolder& folder, Settings& theirs) const {
     bool has_file = ::access((tree_ + "/postgresql.conf").c_str(), R_OK) == 0;
     for (auto& [name, value] : theirs) {
-        if (name == "config_file" && value.starts_with(folder.data_directory() + "/")) value = tree_ + value.substr(folder.data_directory().size());
+        if (name == "config_file" && value.starts_with(folder.data_directory() + "/"))
+            value = tree_ + value.substr(folder.data_directory().size());
     }
-    std::erase_if(theirs, [](const auto& setting) { return setting.first == "config_file" && ::access(setting.second.c_str(), R_OK) != 0; });
+    std::erase_if(theirs, [](const auto& setting) {
+        return setting.first == "config_file" && ::access(setting.second.c_str(), R_OK) != 0;
+    });
     for (const auto& setting : theirs) has_file = has_file || setting.first == "config_file";
     if (has_file) return base::success();
     const auto control = read_control_data(tree_, version_);
     if (!control) return control.error();
     std::string text;
-    for (const char* name : {"max_connections", "max_worker_processes", "max_wal_senders", "max_prepared_xacts", "max_locks_per_xact"}) {
+    for (const char* name : {"max_connections", "max_worker_processes", "max_wal_senders",
+                             "max_prepared_xacts", "max_locks_per_xact"}) {
         const std::string value = control->field(std::string(name) + " setting");
-        const std::string setting = name == std::string_view("max_prepared_xacts") ? "max_prepared_transactions" : name == std::string_view("max_locks_per_xact") ? "max_locks_per_transaction" : name;
+        const std::string setting =
+            name == std::string_view("max_prepared_xacts")   ? "max_prepared_transactions"
+            : name == std::string_view("max_locks_per_xact") ? "max_locks_per_transaction"
+                                                             : name;
         if (!value.empty()) text += setting + " = " + value + "\n";
     }
     theirs.emplace_back("config_file", place_ + "/postgresql.conf");
@@ -148,7 +175,9 @@ base::Status PrivateServer::wait_until_ready() {
         if (has_ended()) return error(ErrorKind::failed, "the private server did not start: " + log_tail());
         // The eighth line of postmaster.pid is the server's own word on its state.
         const auto state = base::read_file(tree_ + "/postmaster.pid", 4096);
-        if (const auto lines = lines_of(state ? *state : ""); lines.size() >= 8 && trimmed(lines[7]) == "ready") return base::success();
+        if (const auto lines = lines_of(state ? *state : "");
+            lines.size() >= 8 && trimmed(lines[7]) == "ready")
+            return base::success();
         context_.report.progress("waiting for the private server, which may be recovering");
         std::this_thread::sleep_for(poll_interval);
     }
@@ -158,7 +187,8 @@ base::Status PrivateServer::wait_until_ready() {
 base::Result<bool> PrivateServer::try_as(const std::string& user) {
     auto session = Session::open({place_, private_port, user, "", "template1"});
     if (!session) return session.error();
-    auto supers = session->query("SELECT rolname, rolname = current_user FROM pg_roles WHERE rolsuper AND rolcanlogin ORDER BY oid");
+    auto supers = session->query(
+        "SELECT rolname, rolname = current_user FROM pg_roles WHERE rolsuper AND rolcanlogin ORDER BY oid");
     if (!supers) return supers.error();
     for (const auto& row : *supers) {
         if (row[1] == "t") return true;
@@ -190,15 +220,19 @@ base::Status PrivateServer::find_superuser() {
     return base::success();
 }
 
-base::Result<Session> PrivateServer::connect(const std::string& database) const { return connect_as_role(superuser_, database); }
+base::Result<Session> PrivateServer::connect(const std::string& database) const {
+    return connect_as_role(superuser_, database);
+}
 
-base::Result<Session> PrivateServer::connect_as_role(const std::string& role, const std::string& database) const {
+base::Result<Session> PrivateServer::connect_as_role(const std::string& role,
+                                                     const std::string& database) const {
     return Session::open({place_, private_port, role, "", database});
 }
 
 std::string PrivateServer::conninfo(const std::string& role, const std::string& database) const {
-    return "host=" + quote_conninfo(place_) + " port=" + std::to_string(private_port) + " user=" + quote_conninfo(role) +
-           " dbname=" + quote_conninfo(database) + " application_name=dbrestore passfile=/dev/null/none";
+    return "host=" + quote_conninfo(place_) + " port=" + std::to_string(private_port) +
+           " user=" + quote_conninfo(role) + " dbname=" + quote_conninfo(database) +
+           " application_name=dbrestore passfile=/dev/null/none";
 }
 
 base::Status PrivateServer::stop() {
@@ -222,7 +256,9 @@ std::string PrivateServer::log_tail() const {
     const auto log = base::read_file(place_ + "/server.log", 64u << 20);
     if (!log) return "it left no log";
     const std::string text = trimmed(*log);
-    return one_line(text.size() > log_tail_bytes ? text.substr(text.find('\n', text.size() - log_tail_bytes) + 1) : text, log_tail_bytes);
+    return one_line(
+        text.size() > log_tail_bytes ? text.substr(text.find('\n', text.size() - log_tail_bytes) + 1) : text,
+        log_tail_bytes);
 }
 
 }  // namespace dbrestore::agent

@@ -1,6 +1,7 @@
 #pragma once
-// A server of our own on the stopped database's files: only we reach it, by a socket in a folder of mode 0700, and it acts
-// on nothing outside. It dies with the agent, and its processes hold the work folder's lock as long as they live.
+// A server of our own on the stopped database's files: only we reach it, by a socket in a folder of mode
+// 0700, and it acts on nothing outside. It dies with the agent, and its processes hold the work folder's lock
+// as long as they live.
 
 #include <sys/types.h>
 
@@ -15,9 +16,12 @@ namespace dbrestore::agent {
 
 class PrivateServer {
 public:
-    // Starts it on `tree` and waits as long as its recovery takes. A stale postmaster.pid is removed: the caller holds the
-    // lock and knows that no other server runs. Errors: failed with the end of the server's own log; not_found.
-    static base::Result<std::unique_ptr<PrivateServer>> start(const Context& context, const WorkFolder& folder, const std::string& tree);
+    // Starts it on `tree` and waits as long as its recovery takes. A stale postmaster.pid is removed: the
+    // caller holds the lock and knows that no other server runs. Errors: failed with the end of the server's
+    // own log; not_found.
+    static base::Result<std::unique_ptr<PrivateServer>> start(const Context& context,
+                                                              const WorkFolder& folder,
+                                                              const std::string& tree);
 
     // Stops it in haste if stop() was not called.
     ~PrivateServer();

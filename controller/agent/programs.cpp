@@ -28,7 +28,8 @@ std::vector<std::string> candidate_folders(const std::string& version) {
     std::error_code ignored;
     std::vector<std::string> installed;
     for (const auto& entry : std::filesystem::directory_iterator("/usr/lib/postgresql", ignored)) {
-        if (version.empty() || entry.path().filename() == version) installed.push_back(entry.path().string() + "/bin");
+        if (version.empty() || entry.path().filename() == version)
+            installed.push_back(entry.path().string() + "/bin");
     }
     std::sort(installed.rbegin(), installed.rend());
     folders.insert(folders.end(), installed.begin(), installed.end());
@@ -47,7 +48,8 @@ bool is_of_version(const std::string& program, const std::string& version) {
     const size_t at = output.find("(PostgreSQL) ");
     if (!end || !end->ok() || at == std::string::npos) return false;
     const std::string number = output.substr(at + 13);
-    return number.starts_with(version) && (number.size() == version.size() || number[version.size()] < '0' || number[version.size()] > '9');
+    return number.starts_with(version) &&
+           (number.size() == version.size() || number[version.size()] < '0' || number[version.size()] > '9');
 }
 
 }  // namespace
@@ -57,7 +59,8 @@ base::Result<std::string> data_version(const std::string& directory) {
     if (!text) return text.error();
     const std::string version = trimmed(*text);
     if (version.empty() || version.find_first_not_of("0123456789") != std::string::npos) {
-        return base::error(base::ErrorKind::invalid, directory + "/PG_VERSION must hold a major version of PostgreSQL");
+        return base::error(base::ErrorKind::invalid,
+                           directory + "/PG_VERSION must hold a major version of PostgreSQL");
     }
     return version;
 }
@@ -68,8 +71,10 @@ base::Result<std::string> find_program(const std::string& name, const std::strin
         if (::access(program.c_str(), X_OK) != 0) continue;
         if (version.empty() || is_of_version(program, version)) return program;
     }
-    return base::error(base::ErrorKind::not_found, "the image holds no " + name + (version.empty() ? std::string() : " of PostgreSQL " + version),
-                       "the restore's pods run the database's own image, which must hold PostgreSQL's programs");
+    return base::error(
+        base::ErrorKind::not_found,
+        "the image holds no " + name + (version.empty() ? std::string() : " of PostgreSQL " + version),
+        "the restore's pods run the database's own image, which must hold PostgreSQL's programs");
 }
 
 }  // namespace dbrestore::agent

@@ -53,10 +53,13 @@ void Report::finish(const resources::AgentResult& result, const std::string& ter
     resources::AgentResult cut = result;
     cut.message = one_line(result.message, max_message_bytes);
     write(resources::result_frame(++sequence_, cut));
-    const base::UniqueFd file{::open(termination_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+    const base::UniqueFd file{
+        ::open(termination_path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
     if (file) write_all(file.get(), resources::termination_message(cut));
 }
 
-void Report::write(const std::string& frame) const { write_all(output_fd_, frame); }
+void Report::write(const std::string& frame) const {
+    write_all(output_fd_, frame);
+}
 
 }  // namespace dbrestore::agent

@@ -16,8 +16,8 @@ public:
     // Frames go to `output_fd`.
     Report(int output_fd, std::string step) : output_fd_(output_fd), step_(std::move(step)) {}
 
-    // Drops what comes sooner than two seconds after the last one. Percent never goes back, since bytes of finished
-    // workers cannot be read any more; the time left is worked out here.
+    // Drops what comes sooner than two seconds after the last one. Percent never goes back, since bytes of
+    // finished workers cannot be read any more; the time left is worked out here.
     void progress(resources::Progress progress);
     // The same with words only.
     void progress(std::string summary, int64_t percent = 0);

@@ -9,10 +9,12 @@
 
 namespace dbrestore::agent {
 
-// Restores all but what was made beforehand into the new database, logged in as the temporary role. Nothing on success;
-// else RestoreFailed with the first errors, InsufficientSpace, or retryable where the server went away.
-std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateServer& server, const Journal& journal,
-                                          const Archive& archive, const DumpFile& dump, const std::string& data_path);
+// Restores all but what was made beforehand into the new database, logged in as the temporary role. Nothing
+// on success; else RestoreFailed with the first errors, InsufficientSpace, or retryable where the server went
+// away.
+std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateServer& server,
+                                          const Journal& journal, const Archive& archive,
+                                          const DumpFile& dump, const std::string& data_path);
 
 // The first errors in what pg_restore printed, without the commands that caused them.
 class ErrorCollector {

@@ -22,8 +22,11 @@ base::Status rename_back(Session& session, const Journal& journal) {
     const auto restored = database_exists(session, journal.database);
     if (!restored) return restored.error();
     std::string sql = "BEGIN;";
-    if (*restored) sql += "ALTER DATABASE " + quote_identifier(journal.database) + " RENAME TO " + quote_identifier(journal.new_database) + ";";
-    sql += "ALTER DATABASE " + quote_identifier(journal.old_database) + " RENAME TO " + quote_identifier(journal.database) + ";";
+    if (*restored)
+        sql += "ALTER DATABASE " + quote_identifier(journal.database) + " RENAME TO " +
+               quote_identifier(journal.new_database) + ";";
+    sql += "ALTER DATABASE " + quote_identifier(journal.old_database) + " RENAME TO " +
+           quote_identifier(journal.database) + ";";
     sql += "ALTER DATABASE " + quote_identifier(journal.database) + " ALLOW_CONNECTIONS true;COMMIT";
     return session.run(sql);
 }
@@ -41,8 +44,11 @@ base::Status clean_catalog(const Context& context, const Work& work) {
     return (*server)->stop();
 }
 
-// Only where the live server may have run on the restored database is there anything to take back in shown files.
-bool catalog_may_hold_ours(const Work& work) { return work.tree.is_hidden() || work.journal->state == Journal::State::committed; }
+// Only where the live server may have run on the restored database is there anything to take back in shown
+// files.
+bool catalog_may_hold_ours(const Work& work) {
+    return work.tree.is_hidden() || work.journal->state == Journal::State::committed;
+}
 
 }  // namespace
 
@@ -51,19 +57,27 @@ AgentResult undo(const Context& context, Work& work) {
     base::Status cleaned = base::success();
     if (catalog_may_hold_ours(work)) {
         bool was_unclean = false;
-        if (auto refused = put_behind_stub(context, work, was_unclean); refused && refused->reason != "ControlFileUnreadable") return *refused;
+        if (auto refused = put_behind_stub(context, work, was_unclean);
+            refused && refused->reason != "ControlFileUnreadable")
+            return *refused;
         if (work.tree.is_hidden()) cleaned = clean_catalog(context, work);
     }
-    if (auto removed = work.folder.remove_from_ledger(work.journal->restore_uid); !removed) return from_error("LedgerNotWritten", removed.error());
+    if (auto removed = work.folder.remove_from_ledger(work.journal->restore_uid); !removed)
+        return from_error("LedgerNotWritten", removed.error());
     if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
-    const bool was_renamed = work.journal->state == Journal::State::committing || work.journal->state == Journal::State::committed;
+    const bool was_renamed =
+        work.journal->state == Journal::State::committing || work.journal->state == Journal::State::committed;
     if (!cleaned && was_renamed) {
-        return retryable("RollbackIncomplete", "the files are in their place, but the databases could not be renamed back: " + to_text(cleaned.error()));
+        return retryable("RollbackIncomplete",
+                         "the files are in their place, but the databases could not be renamed back: " +
+                             to_text(cleaned.error()));
     }
     work.journal->state = Journal::State::rolled_back;
-    if (auto saved = work.folder.save(*work.journal); !saved) return from_error("JournalNotWritten", saved.error());
+    if (auto saved = work.folder.save(*work.journal); !saved)
+        return from_error("JournalNotWritten", saved.error());
     if (!cleaned) {
-        return done("the files are in their place; the unfinished database \"" + work.journal->new_database + "\" may be left: " + to_text(cleaned.error()));
+        return done("the files are in their place; the unfinished database \"" + work.journal->new_database +
+                    "\" may be left: " + to_text(cleaned.error()));
     }
     return done();
 }
@@ -71,7 +85,8 @@ AgentResult undo(const Context& context, Work& work) {
 AgentResult rollback(const Context& context) {
     Work work(context.request.data_directory);
     if (!work.folder.exists()) return done("nothing was done on the volume");
-    if (auto failure = take_hold(context, work); failure && failure->reason != "JournalDamaged") return *failure;
+    if (auto failure = take_hold(context, work); failure && failure->reason != "JournalDamaged")
+        return *failure;
     if (!work.journal) {
         work.folder.free_ballast();
         if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());

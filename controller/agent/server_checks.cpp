@@ -10,7 +10,9 @@ namespace dbrestore::agent {
 namespace {
 
 // The first column of each row. A failed query is a finding of its own, and nothing is returned.
-std::optional<std::vector<std::string>> ask(const ServerQuestion& question, Findings& findings, const std::string& sql, const std::vector<std::string>& parameters = {}) {
+std::optional<std::vector<std::string>> ask(const ServerQuestion& question, Findings& findings,
+                                            const std::string& sql,
+                                            const std::vector<std::string>& parameters = {}) {
     const auto rows = question.session.query(sql, parameters);
     if (!rows) {
         findings.failed("ServerQueryFailed", "a check could not be made: " + to_text(rows.error()));
@@ -22,56 +24,88 @@ std::optional<std::vector<std::string>> ask(const ServerQuestion& question, Find
 }
 
 void check_database(const ServerQuestion& question, Findings& findings) {
-    const auto state = ask(question, findings, "SELECT datistemplate FROM pg_database WHERE datname = $1", {question.database});
+    const auto state = ask(question, findings, "SELECT datistemplate FROM pg_database WHERE datname = $1",
+                           {question.database});
     if (!state) return;
-    if (state->empty()) return findings.failed("DatabaseNotFound", "database \"" + question.database + "\" does not exist");
-    if (state->front() == "t") return findings.failed("DatabaseIsTemplate", "\"" + question.database + "\" is a template and must not be restored into");
+    if (state->empty())
+        return findings.failed("DatabaseNotFound", "database \"" + question.database + "\" does not exist");
+    if (state->front() == "t")
+        return findings.failed("DatabaseIsTemplate",
+                               "\"" + question.database + "\" is a template and must not be restored into");
     findings.passed("DatabaseFound");
 }
 
 void check_standby(const ServerQuestion& question, Findings& findings) {
     const auto standby = ask(question, findings, "SELECT pg_is_in_recovery()");
-    if (standby && standby->front() == "t") return findings.failed("ServerIsStandby", "the server is a standby; restore its primary");
-    const auto clients = ask(question, findings, "SELECT coalesce(nullif(application_name, ''), 'pid ' || pid) FROM pg_stat_replication");
+    if (standby && standby->front() == "t")
+        return findings.failed("ServerIsStandby", "the server is a standby; restore its primary");
+    const auto clients =
+        ask(question, findings,
+            "SELECT coalesce(nullif(application_name, ''), 'pid ' || pid) FROM pg_stat_replication");
     if (!clients) return;
-    if (!clients->empty()) return findings.failed("StandbysConnected", "standbys or receivers are connected: " + listed(*clients) + "; they would be left behind");
+    if (!clients->empty())
+        return findings.failed("StandbysConnected", "standbys or receivers are connected: " +
+                                                        listed(*clients) + "; they would be left behind");
     findings.passed("NoStandbys");
 }
 
 void check_slots(const ServerQuestion& question, Findings& findings) {
-    const auto slots = ask(question, findings, "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' AND database = $1", {question.database});
+    const auto slots =
+        ask(question, findings,
+            "SELECT slot_name FROM pg_replication_slots WHERE slot_type = 'logical' AND database = $1",
+            {question.database});
     if (!slots) return;
     if (slots->empty()) return findings.passed("NoLogicalReplicationSlots");
-    findings.failed("LogicalReplicationSlots", "logical replication slots would stay with the old database: " + listed(*slots) + "; drop them first");
+    findings.failed("LogicalReplicationSlots",
+                    "logical replication slots would stay with the old database: " + listed(*slots) +
+                        "; drop them first");
 }
 
 void check_subscriptions(const ServerQuestion& question, Findings& findings) {
-    const auto names = ask(question, findings, "SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid WHERE datname = $1", {question.database});
+    const auto names =
+        ask(question, findings,
+            "SELECT subname FROM pg_subscription s JOIN pg_database d ON d.oid = subdbid WHERE datname = $1",
+            {question.database});
     if (!names) return;
     if (names->empty()) return findings.passed("NoSubscriptions");
-    findings.failed("Subscriptions", "subscriptions would stay with the old database: " + listed(*names) + "; drop them first");
+    findings.failed("Subscriptions", "subscriptions would stay with the old database: " + listed(*names) +
+                                         "; drop them first");
 }
 
 void check_prepared(const ServerQuestion& question, Findings& findings) {
-    const auto names = ask(question, findings, "SELECT gid FROM pg_prepared_xacts WHERE database = $1", {question.database});
+    const auto names =
+        ask(question, findings, "SELECT gid FROM pg_prepared_xacts WHERE database = $1", {question.database});
     if (!names) return;
     if (names->empty()) return findings.passed("NoPreparedTransactions");
-    findings.failed("PreparedTransactions", "prepared transactions stand in the database: " + listed(*names) + "; commit or roll them back first");
+    findings.failed("PreparedTransactions", "prepared transactions stand in the database: " + listed(*names) +
+                                                "; commit or roll them back first");
 }
 
 void check_superuser(const ServerQuestion& question, Findings& findings) {
     const auto names = ask(question, findings, "SELECT rolname FROM pg_roles WHERE rolsuper AND rolcanlogin");
-    if (names && names->empty()) findings.failed("NoSuperuser", "no superuser may log in; the restore needs one on its private server");
-    const auto owner = ask(question, findings, "SELECT rolname FROM pg_database d JOIN pg_roles r ON r.oid = datdba WHERE rolsuper AND datname = $1", {question.database});
+    if (names && names->empty())
+        findings.failed("NoSuperuser",
+                        "no superuser may log in; the restore needs one on its private server");
+    const auto owner = ask(
+        question, findings,
+        "SELECT rolname FROM pg_database d JOIN pg_roles r ON r.oid = datdba WHERE rolsuper AND datname = $1",
+        {question.database});
     if (!owner || owner->empty()) return;
-    findings.warning("SuperuserOwner", "the database belongs to the superuser \"" + owner->front() + "\", so the dump's functions will run with all rights once the application uses them: the dump must be trusted");
+    findings.warning("SuperuserOwner", "the database belongs to the superuser \"" + owner->front() +
+                                           "\", so the dump's functions will run with all rights once the "
+                                           "application uses them: the dump must be trusted");
 }
 
 void check_unlogged(const ServerQuestion& question, Findings& findings) {
-    const auto names = ask(question, findings, "SELECT oid::regclass::text FROM pg_class WHERE relpersistence = 'u' AND relkind = 'r' AND pg_relation_size(oid) > 0");
+    const auto names = ask(question, findings,
+                           "SELECT oid::regclass::text FROM pg_class WHERE relpersistence = 'u' AND relkind "
+                           "= 'r' AND pg_relation_size(oid) > 0");
     if (!names) return;
     if (names->empty()) return findings.passed("NoUnloggedTables");
-    findings.warning("UnloggedTables", "unlogged tables are empty after any crash of the server, also in the database that is kept: " + listed(*names));
+    findings.warning(
+        "UnloggedTables",
+        "unlogged tables are empty after any crash of the server, also in the database that is kept: " +
+            listed(*names));
 }
 
 void check_extensions(const ServerQuestion& question, Findings& findings) {
@@ -83,7 +117,8 @@ void check_extensions(const ServerQuestion& question, Findings& findings) {
         if (!known.contains(extension.name)) missing.push_back(extension.name);
     }
     if (missing.empty()) return findings.passed("ExtensionsAvailable");
-    findings.failed("ExtensionsMissing", "the dump needs extensions that the server's image does not hold: " + listed(missing));
+    findings.failed("ExtensionsMissing",
+                    "the dump needs extensions that the server's image does not hold: " + listed(missing));
 }
 
 void check_roles(const ServerQuestion& question, Findings& findings) {
@@ -95,28 +130,37 @@ void check_roles(const ServerQuestion& question, Findings& findings) {
         if (!known.contains(role)) missing.push_back("\"" + one_line(role, 63) + "\"");
     }
     if (missing.empty()) return findings.passed("RolesPresent");
-    findings.failed("RolesMissing", "the dump's policies or user mappings name roles that do not exist: " + listed(missing) + "; create them first");
+    findings.failed("RolesMissing", "the dump's policies or user mappings name roles that do not exist: " +
+                                        listed(missing) + "; create them first");
 }
 
 void check_encoding(const ServerQuestion& question, Findings& findings) {
-    const auto encoding = ask(question, findings, "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = $1", {question.database});
+    const auto encoding =
+        ask(question, findings, "SELECT pg_encoding_to_char(encoding) FROM pg_database WHERE datname = $1",
+            {question.database});
     if (!encoding || encoding->empty()) return;
     const std::string& have = encoding->front();
     const std::string& dump = question.archive->definitions.encoding;
     if (have == dump || dump.empty() || have == "SQL_ASCII") return findings.passed("EncodingFits");
-    if (have != "UTF8") return findings.failed("EncodingMismatch", "the dump is in " + dump + ", and the database in " + have + " cannot hold all of its characters");
-    if (dump == "SQL_ASCII") return findings.warning("EncodingUnknown", "the dump is in SQL_ASCII: bytes that are no UTF-8 will stop the restore");
+    if (have != "UTF8")
+        return findings.failed("EncodingMismatch", "the dump is in " + dump + ", and the database in " +
+                                                       have + " cannot hold all of its characters");
+    if (dump == "SQL_ASCII")
+        return findings.warning("EncodingUnknown",
+                                "the dump is in SQL_ASCII: bytes that are no UTF-8 will stop the restore");
     findings.passed("EncodingFits", dump + " is converted to UTF8");
 }
 
 void check_superuser_entries(const ServerQuestion& question, Findings& findings) {
     const auto entries = entries_for_superusers(*question.archive);
     if (entries.empty()) return findings.passed("OrdinaryRoleSuffices");
-    findings.failed("NeedsSuperuser", "only a superuser can restore: " + listed(entries) + "; leave them out of the dump");
+    findings.failed("NeedsSuperuser",
+                    "only a superuser can restore: " + listed(entries) + "; leave them out of the dump");
 }
 
 using Check = void (*)(const ServerQuestion&, Findings&);
-constexpr std::array checks_of_server{check_database, check_standby, check_slots, check_subscriptions, check_prepared, check_superuser, check_unlogged};
+constexpr std::array checks_of_server{check_database, check_standby,   check_slots,   check_subscriptions,
+                                      check_prepared, check_superuser, check_unlogged};
 constexpr std::array checks_of_dump{check_extensions, check_roles, check_encoding, check_superuser_entries};
 
 }  // namespace

@@ -1,6 +1,6 @@
 #pragma once
-// What of the server's state speaks against a restore. Asked of the running server before the stop; and again of the private
-// one after it, since the state may have changed, or no server may have run before.
+// What of the server's state speaks against a restore. Asked of the running server before the stop; and again
+// of the private one after it, since the state may have changed, or no server may have run before.
 
 #include <string>
 
@@ -11,9 +11,9 @@
 namespace dbrestore::agent {
 
 struct ServerQuestion {
-    Session& session;                 // in the database that is to be replaced
+    Session& session;  // in the database that is to be replaced
     const std::string& database;
-    const Archive* archive;           // nothing where the dump could not be read: its checks are left out
+    const Archive* archive;  // nothing where the dump could not be read: its checks are left out
 };
 
 // Runs each check; a query that fails is a failed finding `ServerQueryFailed`.

@@ -13,7 +13,8 @@ void add_setting(Settings& settings, std::string text) {
     if (equals == std::string::npos) return;
     std::string name = text.substr(0, equals);
     std::replace(name.begin(), name.end(), '-', '_');
-    std::transform(name.begin(), name.end(), name.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::transform(name.begin(), name.end(), name.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     // Where the data lies is ours to say: theirs would open the original.
     if (name == "data_directory") return;
     settings.emplace_back(std::move(name), text.substr(equals + 1));
@@ -33,7 +34,8 @@ Settings settings_from_arguments(const std::vector<std::string>& arguments) {
         const std::string& argument = arguments[i];
         if (argument == "-c" || argument == "--") {
             if (argument == "-c" && i + 1 < arguments.size()) add_setting(settings, arguments[++i]);
-        } else if (const char* name = name_of_short_option(argument); name != nullptr && i + 1 < arguments.size()) {
+        } else if (const char* name = name_of_short_option(argument);
+                   name != nullptr && i + 1 < arguments.size()) {
             add_setting(settings, std::string(name) + "=" + arguments[++i]);
         } else if (argument.starts_with("--")) {
             add_setting(settings, argument.substr(2));
@@ -57,7 +59,8 @@ Settings overrides(const PrivatePlace& place, int major_version) {
         {"unix_socket_permissions", "0700"},
         {"port", std::to_string(place.port)},
         {"ssl", "off"},
-        // Nothing is archived, replicated, recovered from elsewhere or waited for. archive_mode stays as configured, so
+        // Nothing is archived, replicated, recovered from elsewhere or waited for. archive_mode stays as
+        // configured, so
         // that the live server archives later what was written here.
         {"archive_command", ""},
         {"restore_command", ""},

@@ -1,6 +1,6 @@
 #pragma once
-// With which settings a private server runs: the pod's own, and over them a fixed list that keeps it from acting on
-// anything outside. Pure, so that each entry can be tested.
+// With which settings a private server runs: the pod's own, and over them a fixed list that keeps it from
+// acting on anything outside. Pure, so that each entry can be tested.
 
 #include <cstdint>
 #include <string>
@@ -11,8 +11,8 @@ namespace dbrestore::agent {
 
 using Settings = std::vector<std::pair<std::string, std::string>>;
 
-// The settings among the arguments that a pod gives to postgres: "-c name=value", "-cname=value", "--name=value", and
-// the short options -N and -B. All else is left out, -D above all.
+// The settings among the arguments that a pod gives to postgres: "-c name=value", "-cname=value",
+// "--name=value", and the short options -N and -B. All else is left out, -D above all.
 Settings settings_from_arguments(const std::vector<std::string>& arguments);
 
 struct PrivatePlace {

@@ -35,7 +35,8 @@ int64_t memory_bytes() {
 int64_t cpu_quota() {
     if (const auto text = base::read_file("/sys/fs/cgroup/cpu.max", 4096)) {
         long long quota = 0, period = 0;
-        if (std::sscanf(text->c_str(), "%lld %lld", &quota, &period) == 2 && period > 0) return (quota + period - 1) / period;
+        if (std::sscanf(text->c_str(), "%lld %lld", &quota, &period) == 2 && period > 0)
+            return (quota + period - 1) / period;
         return 0;
     }
     const int64_t quota = number_in("/sys/fs/cgroup/cpu/cpu.cfs_quota_us");
@@ -46,10 +47,13 @@ int64_t cpu_quota() {
 }  // namespace
 
 base::Result<DiskSpace> disk_space(const std::string& path) {
-    struct statvfs status{};
-    if (::statvfs(path.c_str(), &status) != 0) return base::error(base::ErrorKind::io, "cannot ask for the space at " + path + ": " + std::strerror(errno));
+    struct statvfs status {};
+    if (::statvfs(path.c_str(), &status) != 0)
+        return base::error(base::ErrorKind::io,
+                           "cannot ask for the space at " + path + ": " + std::strerror(errno));
     const auto block = static_cast<int64_t>(status.f_frsize);
-    return DiskSpace{static_cast<int64_t>(status.f_blocks) * block, static_cast<int64_t>(status.f_bavail) * block};
+    return DiskSpace{static_cast<int64_t>(status.f_blocks) * block,
+                     static_cast<int64_t>(status.f_bavail) * block};
 }
 
 int64_t moderate_wal_size_mb(const std::string& path) {
@@ -57,7 +61,9 @@ int64_t moderate_wal_size_mb(const std::string& path) {
     return std::clamp<int64_t>(space ? space->free_bytes / 20 / mib : 0, 128, 4096);
 }
 
-int64_t moderate_maintenance_memory_mb() { return std::clamp<int64_t>(memory_bytes() / 16 / mib, 64, 512); }
+int64_t moderate_maintenance_memory_mb() {
+    return std::clamp<int64_t>(memory_bytes() / 16 / mib, 64, 512);
+}
 
 int64_t usable_cpus() {
     cpu_set_t set;

@@ -26,12 +26,14 @@ const Step* find_step(const std::string& name) {
 }
 
 AgentResult probe(const Context& context) {
-    struct stat status{};
+    struct stat status {};
     const std::string& directory = context.request.data_directory;
     if (::stat(directory.c_str(), &status) != 0) {
         const bool absent = errno == ENOENT || errno == ENOTDIR;
-        const std::string message = "cannot find the data directory " + directory + ": " + std::strerror(errno);
-        return absent ? failed("DataDirectoryNotFound", message) : retryable("DataDirectoryNotFound", message);
+        const std::string message =
+            "cannot find the data directory " + directory + ": " + std::strerror(errno);
+        return absent ? failed("DataDirectoryNotFound", message)
+                      : retryable("DataDirectoryNotFound", message);
     }
     if (!S_ISDIR(status.st_mode)) return failed("DataDirectoryNotFound", directory + " must be a folder");
     AgentResult result = done();
@@ -43,11 +45,13 @@ AgentResult probe(const Context& context) {
 AgentResult quiesce(const Context& context) {
     const auto credentials = read_credentials(context);
     if (!credentials) return done("not quiesced: " + to_text(credentials.error()));
-    auto session = Session::open({context.request.host, context.request.port, credentials->user, credentials->password, credentials->database});
+    auto session = Session::open({context.request.host, context.request.port, credentials->user,
+                                  credentials->password, credentials->database});
     if (!session) return done("not quiesced: " + to_text(session.error()));
     std::string trouble;
     for (const char* statement : {"CHECKPOINT", "SELECT pg_switch_wal()"}) {
-        if (auto ran = session->run(statement); !ran) trouble += (trouble.empty() ? "not quiesced: " : "; ") + to_text(ran.error());
+        if (auto ran = session->run(statement); !ran)
+            trouble += (trouble.empty() ? "not quiesced: " : "; ") + to_text(ran.error());
     }
     return done(trouble);
 }

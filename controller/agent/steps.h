@@ -8,14 +8,15 @@
 
 namespace dbrestore::agent {
 
-AgentResult probe(const Context& context);      // who owns the data directory
-AgentResult preflight(const Context& context);  // all that speaks against the restore, while the database runs
-AgentResult quiesce(const Context& context);    // makes the stop short; never stands in its way
-AgentResult prepare(const Context& context);    // the dump becomes a new database beside the old one
-AgentResult verify(const Context& context);     // the new database is whole; with a host: it is what clients get
-AgentResult commit(const Context& context);     // two renames in one transaction; the old one is kept
-AgentResult rollback(const Context& context);   // as if nothing had been
-AgentResult cleanup(const Context& context);    // drops the old database that was kept
+AgentResult probe(const Context& context);  // who owns the data directory
+AgentResult preflight(
+    const Context& context);                  // all that speaks against the restore, while the database runs
+AgentResult quiesce(const Context& context);  // makes the stop short; never stands in its way
+AgentResult prepare(const Context& context);  // the dump becomes a new database beside the old one
+AgentResult verify(const Context& context);  // the new database is whole; with a host: it is what clients get
+AgentResult commit(const Context& context);  // two renames in one transaction; the old one is kept
+AgentResult rollback(const Context& context);  // as if nothing had been
+AgentResult cleanup(const Context& context);   // drops the old database that was kept
 
 struct Step {
     const char* name;

@@ -28,19 +28,24 @@ AgentResult retryable(std::string reason, std::string message) {
 
 AgentResult from_error(std::string reason, const base::Error& error) {
     const bool may_pass = error.kind == base::ErrorKind::io || error.kind == base::ErrorKind::unavailable;
-    return may_pass ? retryable(std::move(reason), to_text(error)) : failed(std::move(reason), to_text(error));
+    return may_pass ? retryable(std::move(reason), to_text(error))
+                    : failed(std::move(reason), to_text(error));
 }
 
-base::Result<std::string> credential(const Context& context, const std::string& literal, const std::string& key) {
+base::Result<std::string> credential(const Context& context, const std::string& literal,
+                                     const std::string& key) {
     if (key.empty()) return literal;
     if (key.find('/') != std::string::npos) {
-        return base::error(base::ErrorKind::not_found, "the Secret's key \"" + one_line(key, 100) + "\" must not hold a slash");
+        return base::error(base::ErrorKind::not_found,
+                           "the Secret's key \"" + one_line(key, 100) + "\" must not hold a slash");
     }
     auto text = base::read_file(context.surroundings.secret_directory + "/" + key, 65536);
     if (!text) {
-        return base::error(base::ErrorKind::not_found, "the connection Secret, or its key \"" + one_line(key, 100) + "\", is missing");
+        return base::error(base::ErrorKind::not_found,
+                           "the connection Secret, or its key \"" + one_line(key, 100) + "\", is missing");
     }
-    // A Secret made from a file often ends with a line feed, which the database's own image strips as the shell does.
+    // A Secret made from a file often ends with a line feed, which the database's own image strips as the
+    // shell does.
     while (!text->empty() && text->back() == '\n') text->pop_back();
     return text;
 }

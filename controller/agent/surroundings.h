@@ -1,5 +1,6 @@
 #pragma once
-// Where the agent runs: the paths that the pod gives it, so that tests can give others, and the outcome of a step.
+// Where the agent runs: the paths that the pod gives it, so that tests can give others, and the outcome of a
+// step.
 
 #include <string>
 
@@ -30,11 +31,14 @@ AgentResult done(std::string message = {});
 AgentResult failed(std::string reason, std::string message);
 AgentResult retryable(std::string reason, std::string message);
 
-// An error of the operating system or of a server that does not answer may pass: retryable. The rest is failed.
+// An error of the operating system or of a server that does not answer may pass: retryable. The rest is
+// failed.
 AgentResult from_error(std::string reason, const base::Error& error);
 
-// The literal in the request, or what the Secret's file says. Errors: not_found, naming the key and never the value.
-base::Result<std::string> credential(const Context& context, const std::string& literal, const std::string& key);
+// The literal in the request, or what the Secret's file says. Errors: not_found, naming the key and never the
+// value.
+base::Result<std::string> credential(const Context& context, const std::string& literal,
+                                     const std::string& key);
 
 struct Credentials {
     std::string user, password, database;

@@ -18,7 +18,9 @@ std::string doubled(std::string_view text, char mark) {
 
 }  // namespace
 
-std::string quote_identifier(std::string_view name) { return '"' + doubled(name, '"') + '"'; }
+std::string quote_identifier(std::string_view name) {
+    return '"' + doubled(name, '"') + '"';
+}
 
 std::string quote_literal(std::string_view text) {
     if (text.find('\\') == std::string_view::npos) return '\'' + doubled(text, '\'') + '\'';

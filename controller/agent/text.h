@@ -21,13 +21,15 @@ std::string quote_conninfo(std::string_view text);
 // "1.5 GiB".
 std::string human_size(int64_t bytes);
 
-// One line of at most max_bytes: control characters become spaces, a cut ends with "…" and never halves a character.
+// One line of at most max_bytes: control characters become spaces, a cut ends with "…" and never halves a
+// character.
 std::string one_line(std::string_view text, size_t max_bytes);
 
 // "a, b, c and 4 more".
 std::string listed(const std::vector<std::string>& names, size_t at_most = 5);
 
-// Cuts a stream into lines. What of a line is beyond max_bytes is lost, so that hostile input cannot fill the memory.
+// Cuts a stream into lines. What of a line is beyond max_bytes is lost, so that hostile input cannot fill the
+// memory.
 class LineSplitter {
 public:
     explicit LineSplitter(size_t max_bytes) : max_bytes_(max_bytes) {}

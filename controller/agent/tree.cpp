@@ -22,13 +22,17 @@ using base::error;
 using base::ErrorKind;
 
 constexpr const char* stub_text =
-    "dbrestore: this database is being restored; its files are in .dbrestore/tree and come back by themselves\n";
+    "dbrestore: this database is being restored; its files are in .dbrestore/tree and come back by "
+    "themselves\n";
 
-base::Error io_error(const std::string& what) { return error(ErrorKind::io, what + ": " + std::strerror(errno)); }
+base::Error io_error(const std::string& what) {
+    return error(ErrorKind::io, what + ": " + std::strerror(errno));
+}
 
 // What never moves: our own folder, the file whose exchange decides, and what belongs to the file system.
 bool stays(const std::string& name) {
-    return name == "." || name == ".." || name == work_folder_name || name == "PG_VERSION" || name == "PG_VERSION.new" || name == "lost+found";
+    return name == "." || name == ".." || name == work_folder_name || name == "PG_VERSION" ||
+           name == "PG_VERSION.new" || name == "lost+found";
 }
 
 base::Result<std::vector<std::string>> entries_to_move(const std::string& folder) {
@@ -52,19 +56,25 @@ bool Tree::is_hidden() const {
 
 base::Status Tree::hide() const {
     if (!is_hidden()) {
-        struct stat status{};
+        struct stat status {};
         if (::stat(data_directory_.c_str(), &status) != 0) return io_error("cannot stat " + data_directory_);
         const auto version = base::read_file(data_directory_ + "/PG_VERSION", 1000);
         if (!version) return version.error();
         if (::mkdir(tree_.c_str(), 0700) != 0 && errno != EEXIST) return io_error("cannot make " + tree_);
         const auto leftover = entries_to_move(tree_);
         if (!leftover) return leftover.error();
-        if (!leftover->empty()) return error(ErrorKind::conflict, "both " + data_directory_ + " and " + tree_ + " hold a database");
+        if (!leftover->empty())
+            return error(ErrorKind::conflict,
+                         "both " + data_directory_ + " and " + tree_ + " hold a database");
         // PostgreSQL takes 0700 and 0750 only.
-        if (::chmod(tree_.c_str(), status.st_mode & 0750) != 0) return io_error("cannot change the mode of " + tree_);
-        if (auto written = base::write_file_durably(tree_ + "/PG_VERSION", *version); !written) return written;
-        // From here on no server starts in the data directory. A crash before leaves a copy in the tree, nothing else.
-        if (auto written = base::write_file_durably(data_directory_ + "/PG_VERSION", stub_text); !written) return written;
+        if (::chmod(tree_.c_str(), status.st_mode & 0750) != 0)
+            return io_error("cannot change the mode of " + tree_);
+        if (auto written = base::write_file_durably(tree_ + "/PG_VERSION", *version); !written)
+            return written;
+        // From here on no server starts in the data directory. A crash before leaves a copy in the tree,
+        // nothing else.
+        if (auto written = base::write_file_durably(data_directory_ + "/PG_VERSION", stub_text); !written)
+            return written;
     }
     return move_all(data_directory_, tree_);
 }
@@ -91,8 +101,11 @@ base::Status Tree::move_all(const std::string& from, const std::string& to) cons
     const auto names = entries_to_move(from);
     if (!names) return names.error();
     for (const auto& name : *names) {
-        if (::renameat2(AT_FDCWD, (from + "/" + name).c_str(), AT_FDCWD, (to + "/" + name).c_str(), RENAME_NOREPLACE) == 0) continue;
-        if (errno == EINVAL && ::rename((from + "/" + name).c_str(), (to + "/" + name).c_str()) == 0) continue;
+        if (::renameat2(AT_FDCWD, (from + "/" + name).c_str(), AT_FDCWD, (to + "/" + name).c_str(),
+                        RENAME_NOREPLACE) == 0)
+            continue;
+        if (errno == EINVAL && ::rename((from + "/" + name).c_str(), (to + "/" + name).c_str()) == 0)
+            continue;
         return io_error("cannot move " + from + "/" + name + " to " + to);
     }
     if (auto synced = base::sync_directory(to); !synced) return synced;

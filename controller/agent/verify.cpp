@@ -22,7 +22,7 @@ SELECT count(*) FROM pg_class c WHERE relkind IN ('r', 'p', 'f') AND relpersiste
 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))sql";
 
 struct Expectation {
-    const char* sql;           // gives one value, with the journal's names as $1 (old), $2 (new), $3 (role)
+    const char* sql;  // gives one value, with the journal's names as $1 (old), $2 (new), $3 (role)
     std::string wanted;
     const char* what;
 };
@@ -31,19 +31,27 @@ std::optional<AgentResult> check_new_database(Session& session, const Journal& j
     const auto tables = session.value(count_tables);
     if (!tables) return from_error("VerificationFailed", tables.error());
     if (*tables != std::to_string(journal.tables)) {
-        return failed("VerificationFailed", "the new database has " + *tables + " tables, the dump " + std::to_string(journal.tables));
+        return failed("VerificationFailed", "the new database has " + *tables + " tables, the dump " +
+                                                std::to_string(journal.tables));
     }
     const std::vector<Expectation> expectations{
-        {"SELECT count(*) FROM pg_index WHERE NOT indisvalid AND $1 <> '' AND $2 <> '' AND $3 <> ''", "0", "invalid indexes"},
-        {"SELECT count(*) FROM pg_database a JOIN pg_database b ON a.datdba <> b.datdba WHERE a.datname = $1 AND b.datname = $2 AND $3 <> ''", "0", "databases with another owner"},
-        {"SELECT count(*) FROM pg_roles WHERE rolname = $3 AND $1 <> '' AND $2 <> ''", "0", "temporary roles"},
+        {"SELECT count(*) FROM pg_index WHERE NOT indisvalid AND $1 <> '' AND $2 <> '' AND $3 <> ''", "0",
+         "invalid indexes"},
+        {"SELECT count(*) FROM pg_database a JOIN pg_database b ON a.datdba <> b.datdba WHERE a.datname = $1 "
+         "AND b.datname = $2 AND $3 <> ''",
+         "0", "databases with another owner"},
+        {"SELECT count(*) FROM pg_roles WHERE rolname = $3 AND $1 <> '' AND $2 <> ''", "0",
+         "temporary roles"},
     };
     for (const auto& expectation : expectations) {
-        const auto value = session.value(expectation.sql, {journal.database, journal.new_database, journal.role});
+        const auto value =
+            session.value(expectation.sql, {journal.database, journal.new_database, journal.role});
         if (!value) return from_error("VerificationFailed", value.error());
-        if (*value != expectation.wanted) return failed("VerificationFailed", "found " + *value + " " + expectation.what);
+        if (*value != expectation.wanted)
+            return failed("VerificationFailed", "found " + *value + " " + expectation.what);
     }
-    if (auto read = session.run(read_each_relation); !read) return from_error("VerificationFailed", read.error());
+    if (auto read = session.run(read_each_relation); !read)
+        return from_error("VerificationFailed", read.error());
     return std::nullopt;
 }
 
@@ -51,7 +59,8 @@ AgentResult verify_privately(const Context& context) {
     Work work(context.request.data_directory);
     if (auto failure = take_hold(context, work)) return *failure;
     if (auto failure = claim(context, work)) return *failure;
-    if (work.journal->state != Journal::State::prepared) return failed("NotPrepared", "there is no prepared database to verify");
+    if (work.journal->state != Journal::State::prepared)
+        return failed("NotPrepared", "there is no prepared database to verify");
     std::unique_ptr<PrivateServer> server;
     if (auto failure = start_server(context, work, server)) return *failure;
     AgentResult result = done();
@@ -66,22 +75,28 @@ AgentResult verify_privately(const Context& context) {
     return result;
 }
 
-// What a client of the started server gets. That the old database is there under the name that holds this restore's UID, and
-// closed, proves that the commit of this restore is what runs.
+// What a client of the started server gets. That the old database is there under the name that holds this
+// restore's UID, and closed, proves that the commit of this restore is what runs.
 AgentResult verify_as_client(const Context& context) {
     const auto credentials = read_credentials(context);
     if (!credentials) return failed("CredentialsMissing", to_text(credentials.error()));
-    auto session = Session::open({context.request.host, context.request.port, credentials->user, credentials->password, credentials->database});
-    if (!session && session.error().kind == base::ErrorKind::refused) return failed("AuthenticationFailed", to_text(session.error()));
-    if (!session && session.error().kind == base::ErrorKind::not_found) return failed("DatabaseNotFound", to_text(session.error()));
+    auto session = Session::open({context.request.host, context.request.port, credentials->user,
+                                  credentials->password, credentials->database});
+    if (!session && session.error().kind == base::ErrorKind::refused)
+        return failed("AuthenticationFailed", to_text(session.error()));
+    if (!session && session.error().kind == base::ErrorKind::not_found)
+        return failed("DatabaseNotFound", to_text(session.error()));
     if (!session) return retryable("ServerUnreachable", to_text(session.error()));
     const auto recovering = session->value("SELECT pg_is_in_recovery()");
     if (!recovering) return from_error("VerificationFailed", recovering.error());
     if (*recovering == "t") return retryable("ServerInRecovery", "the started server is still in recovery");
-    const auto kept = session->value("SELECT datallowconn FROM pg_database WHERE datname = $1", {context.request.old_database});
+    const auto kept = session->value("SELECT datallowconn FROM pg_database WHERE datname = $1",
+                                     {context.request.old_database});
     if (!kept) return from_error("VerificationFailed", kept.error());
     if (*kept != "f") {
-        return failed("NotTheRestoredDatabase", "the started server has no closed database \"" + context.request.old_database + "\": it does not serve what was restored");
+        return failed("NotTheRestoredDatabase", "the started server has no closed database \"" +
+                                                    context.request.old_database +
+                                                    "\": it does not serve what was restored");
     }
     const auto version = session->value("SHOW server_version");
     if (!version) return from_error("VerificationFailed", version.error());
@@ -92,6 +107,8 @@ AgentResult verify_as_client(const Context& context) {
 
 }  // namespace
 
-AgentResult verify(const Context& context) { return context.request.host.empty() ? verify_privately(context) : verify_as_client(context); }
+AgentResult verify(const Context& context) {
+    return context.request.host.empty() ? verify_privately(context) : verify_as_client(context);
+}
 
 }  // namespace dbrestore::agent

@@ -21,7 +21,9 @@ protected:
         const auto text = base::read_file(source("shop.dump"), 64u << 20);
         return text ? *text : "";
     }
-    void write_dump(const std::string& content) const { std::ofstream(source("bad.dump"), std::ios::binary) << content; }
+    void write_dump(const std::string& content) const {
+        std::ofstream(source("bad.dump"), std::ios::binary) << content;
+    }
 
     AgentRun preflight(const std::string& dump_path) {
         auto asked = request_to_server("preflight");
@@ -38,7 +40,8 @@ protected:
     }
 
     // The step fails for this reason, and after rollback the old data is served and nothing is left.
-    void expect_failure_that_leaves_the_old_data(const resources::AgentRequest& asked, const std::string& reason, const std::string& word) {
+    void expect_failure_that_leaves_the_old_data(const resources::AgentRequest& asked,
+                                                 const std::string& reason, const std::string& word) {
         start_server();
         const std::string before = fingerprint();
         stop_server();
@@ -58,7 +61,8 @@ TEST_F(AgentBadInput, PreflightPassesAGoodDumpAndSaysWhatItFound) {
     start_server();
     const AgentRun ran = preflight("shop.dump");
     ASSERT_TRUE(ran.is_done()) << to_text(ran);
-    for (const char* check : {"DataDirectory", "DumpReadable", "ServerReachable", "DatabaseFound", "ExtensionsAvailable", "RolesPresent", "SpaceSuffices"}) {
+    for (const char* check : {"DataDirectory", "DumpReadable", "ServerReachable", "DatabaseFound",
+                              "ExtensionsAvailable", "RolesPresent", "SpaceSuffices"}) {
         ASSERT_NE(ran.finding(check), nullptr) << check;
         EXPECT_EQ(ran.finding(check)->outcome, Outcome::passed) << check;
     }
@@ -132,7 +136,8 @@ TEST_F(AgentBadInput, AllThatIsWrongIsReportedTogether) {
     expect_refused(ran, "LogicalReplicationSlots", "follower");
     expect_refused(ran, "Subscriptions", "feed");
     expect_refused(ran, "PreparedTransactions", "halfway");
-    for (const char* name : {"follower", "feed", "halfway"}) EXPECT_NE(ran.result.message.find(name), std::string::npos);
+    for (const char* name : {"follower", "feed", "halfway"})
+        EXPECT_NE(ran.result.message.find(name), std::string::npos);
     sql("ROLLBACK PREPARED 'halfway'");
     sql("ALTER SUBSCRIPTION feed SET (slot_name = NONE)");
     sql("DROP SUBSCRIPTION feed");
@@ -171,7 +176,8 @@ TEST_F(AgentBadInput, WhatADumpNeedsOfTheServerIsCheckedBeforeTheStop) {
     sql("CREATE TABLE t (a int); CREATE POLICY p ON t TO visitor USING (true);"
         "CREATE FUNCTION low(cstring) RETURNS int LANGUAGE internal AS 'int4in' STRICT;"
         "CREATE FUNCTION watch() RETURNS event_trigger LANGUAGE plpgsql AS 'BEGIN END';"
-        "CREATE EVENT TRIGGER et ON ddl_command_end EXECUTE FUNCTION watch()", "needy");
+        "CREATE EVENT TRIGGER et ON ddl_command_end EXECUTE FUNCTION watch()",
+        "needy");
     dump("needy.dump", "needy");
     sql("DROP DATABASE needy", "postgres");
     sql("DROP ROLE visitor", "postgres");
@@ -184,9 +190,11 @@ TEST_F(AgentBadInput, WhatADumpNeedsOfTheServerIsCheckedBeforeTheStop) {
 TEST_F(AgentBadInput, AConstraintThatTheDataViolatesEndsInTheOldData) {
     start_server();
     sql("CREATE DATABASE broken", "postgres");
-    sql("CREATE TABLE parents (id int PRIMARY KEY); CREATE TABLE children (parent int); INSERT INTO children VALUES (7);"
+    sql("CREATE TABLE parents (id int PRIMARY KEY); CREATE TABLE children (parent int); INSERT INTO children "
+        "VALUES (7);"
         "ALTER TABLE children ADD CONSTRAINT has_parent FOREIGN KEY (parent) REFERENCES parents NOT VALID;"
-        "UPDATE pg_constraint SET convalidated = true WHERE conname = 'has_parent'", "broken");
+        "UPDATE pg_constraint SET convalidated = true WHERE conname = 'has_parent'",
+        "broken");
     dump("broken.dump", "broken");
     sql("DROP DATABASE broken", "postgres");
     stop_server();
@@ -204,8 +212,11 @@ TEST_F(AgentBadInput, AHostileDumpGetsNoRightsFromUs) {
     const std::string trace = folder() + "/trace";
     sql("CREATE FUNCTION public.seize() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN "
         "IF current_database() = 'hostile' THEN RETURN true; END IF;"
-        "PERFORM set_config('role', 'none', false); COPY (SELECT 1) TO PROGRAM 'touch " + trace + "'; RETURN true; END $$;"
-        "CREATE TABLE bait (a int CHECK (public.seize())); INSERT INTO bait VALUES (1)", "hostile");
+        "PERFORM set_config('role', 'none', false); COPY (SELECT 1) TO PROGRAM 'touch " +
+            trace +
+            "'; RETURN true; END $$;"
+            "CREATE TABLE bait (a int CHECK (public.seize())); INSERT INTO bait VALUES (1)",
+        "hostile");
     dump("hostile.dump", "hostile");
     sql("DROP DATABASE hostile", "postgres");
     stop_server();
@@ -218,7 +229,8 @@ TEST_F(AgentBadInput, AHostileDumpGetsNoRightsFromUs) {
 TEST_F(AgentBadInput, AVolumeThatIsTooSmallIsRefusedBeforeAndSurvivedAfterTheStop) {
     const std::string volume = folder() + "/volume";
     std::filesystem::create_directories(volume);
-    ASSERT_EQ(::mount("tmpfs", volume.c_str(), "tmpfs", 0, "size=210m,mode=0755"), 0) << "these tests need root";
+    ASSERT_EQ(::mount("tmpfs", volume.c_str(), "tmpfs", 0, "size=210m,mode=0755"), 0)
+        << "these tests need root";
     std::filesystem::copy(data_directory(), volume + "/data", std::filesystem::copy_options::recursive);
     ASSERT_EQ(run_as_postgres({"true"}).exit_code, 0);
     std::filesystem::remove_all(data_directory());
@@ -229,7 +241,8 @@ TEST_F(AgentBadInput, AVolumeThatIsTooSmallIsRefusedBeforeAndSurvivedAfterTheSto
     std::filesystem::permissions(volume + "/data", std::filesystem::perms::owner_all);
     start_server();
     sql("CREATE DATABASE big", "postgres");
-    sql("CREATE TABLE filler AS SELECT repeat(md5(i::text), 50) AS t FROM generate_series(1, 30000) AS i", "big");
+    sql("CREATE TABLE filler AS SELECT repeat(md5(i::text), 50) AS t FROM generate_series(1, 30000) AS i",
+        "big");
     dump("big.dump", "big");
     sql("DROP DATABASE big", "postgres");
     expect_refused(preflight("big.dump"), "InsufficientSpace", "free");
@@ -245,12 +258,15 @@ TEST_F(AgentBadInput, ADataDirectoryThatIsWrittenIsLeftAlone) {
     start_server({"-c", "checkpoint_timeout=30"});
     // A running server that happens to checkpoint: pg_control changes between the two reads.
     const pid_t agent = launch(request("prepare"));
-    const bool locked = wait_for([&] { return std::filesystem::exists(data_directory() + "/.dbrestore/ballast"); });
-    for (int i = 0; i < 30 && locked; ++i) sql("CHECKPOINT; SELECT pg_switch_wal(); SELECT pg_sleep(0.1)", "postgres");
+    const bool locked =
+        wait_for([&] { return std::filesystem::exists(data_directory() + "/.dbrestore/ballast"); });
+    for (int i = 0; i < 30 && locked; ++i)
+        sql("CHECKPOINT; SELECT pg_switch_wal(); SELECT pg_sleep(0.1)", "postgres");
     wait_for([&] { return std::filesystem::exists(folder() + "/tmp/termination"); });
     const auto said = base::read_file(folder() + "/tmp/termination");
     kill_agent(agent);
-    EXPECT_NE((said ? *said : "").find("DatabaseStillRunning"), std::string::npos) << (said ? *said : "nothing was said");
+    EXPECT_NE((said ? *said : "").find("DatabaseStillRunning"), std::string::npos)
+        << (said ? *said : "nothing was said");
     EXPECT_EQ(sql("SELECT count(*) FROM shop.orders"), "300");
 }
 

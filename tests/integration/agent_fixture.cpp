@@ -35,7 +35,8 @@ constexpr int64_t wanted_memory_bytes = int64_t{2} << 30;
 
 std::vector<std::string> as_postgres(const std::vector<std::string>& arguments) {
     if (::geteuid() != 0) return arguments;
-    std::vector<std::string> all{"setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--no-new-privs", "--"};
+    std::vector<std::string> all{"setpriv",       "--reuid=postgres", "--regid=postgres",
+                                 "--init-groups", "--no-new-privs",   "--"};
     all.insert(all.end(), arguments.begin(), arguments.end());
     return all;
 }
@@ -63,16 +64,22 @@ int64_t free_port() {
     return ntohs(address.sin_port);
 }
 
-void must(const Output& output, const std::string& what) { ASSERT_EQ(output.exit_code, 0) << what << ": " << output.out << output.err; }
+void must(const Output& output, const std::string& what) {
+    ASSERT_EQ(output.exit_code, 0) << what << ": " << output.out << output.err;
+}
 
-// A folder that goes with the process; the agent's program is copied, since the build may lie where postgres cannot read.
+// A folder that goes with the process; the agent's program is copied, since the build may lie where postgres
+// cannot read.
 struct SuiteFolder {
     std::string path;
 
     SuiteFolder() {
-        // In memory where there is room: the tests are about order and content, and a slow disk would be most of their time.
+        // In memory where there is room: the tests are about order and content, and a slow disk would be most
+        // of their time.
         const auto memory = agent::disk_space("/dev/shm");
-        std::string pattern = memory && memory->free_bytes > wanted_memory_bytes ? "/dev/shm/dbrestore-test-XXXXXX" : "/tmp/dbrestore-test-XXXXXX";
+        std::string pattern = memory && memory->free_bytes > wanted_memory_bytes
+                                  ? "/dev/shm/dbrestore-test-XXXXXX"
+                                  : "/tmp/dbrestore-test-XXXXXX";
         path = ::mkdtemp(pattern.data());
         ::chmod(path.c_str(), 0755);
         give_to_postgres(path);
@@ -88,9 +95,19 @@ struct SuiteFolder {
     SuiteFolder& operator=(const SuiteFolder&) = delete;
 };
 
-pid_t start_postgres(const std::string& data, int64_t port, std::vector<std::string> more, const std::string& log) {
-    std::vector<std::string> arguments{program("postgres"), "-D", data, "-c", "listen_addresses=127.0.0.1", "-c", "port=" + std::to_string(port),
-                                       "-c", "unix_socket_directories=" + fs::path(data).parent_path().string(), "-c", "fsync=off"};
+pid_t start_postgres(const std::string& data, int64_t port, std::vector<std::string> more,
+                     const std::string& log) {
+    std::vector<std::string> arguments{program("postgres"),
+                                       "-D",
+                                       data,
+                                       "-c",
+                                       "listen_addresses=127.0.0.1",
+                                       "-c",
+                                       "port=" + std::to_string(port),
+                                       "-c",
+                                       "unix_socket_directories=" + fs::path(data).parent_path().string(),
+                                       "-c",
+                                       "fsync=off"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     base::ProcessSpec spec;
     spec.arguments = as_postgres(arguments);
@@ -113,15 +130,23 @@ void end_postgres(pid_t& pid, int signal) {
 }
 
 void fill_template(const std::string& data, int64_t port) {
-    const std::string host = "--host=" + fs::path(data).parent_path().string(), at = "--port=" + std::to_string(port), user = "--username=" + std::string(superuser);
+    const std::string host = "--host=" + fs::path(data).parent_path().string(),
+                      at = "--port=" + std::to_string(port), user = "--username=" + std::string(superuser);
     const auto psql = [&](const std::string& database, std::vector<std::string> more) {
-        std::vector<std::string> arguments{program("psql"), host, at, user, "-qX", "-v", "ON_ERROR_STOP=1", "-d", database};
+        std::vector<std::string> arguments{program("psql"),   host, at,      user, "-qX", "-v",
+                                           "ON_ERROR_STOP=1", "-d", database};
         arguments.insert(arguments.end(), more.begin(), more.end());
         return run_as_postgres(arguments);
     };
-    must(psql("postgres", {"-c", "CREATE ROLE app LOGIN PASSWORD " + agent::quote_literal(password), "-c", "CREATE DATABASE shop OWNER app"}), "create the database");
-    must(psql("shop", {"-v", "scale=" + std::to_string(sample_scale), "-f", suite_folder() + "/sample_database.sql"}), "fill the database");
-    must(run_as_postgres({program("pg_dump"), host, at, user, "-Fc", "-f", suite_folder() + "/shop.dump", "shop"}), "dump the database");
+    must(psql("postgres", {"-c", "CREATE ROLE app LOGIN PASSWORD " + agent::quote_literal(password), "-c",
+                           "CREATE DATABASE shop OWNER app"}),
+         "create the database");
+    must(psql("shop",
+              {"-v", "scale=" + std::to_string(sample_scale), "-f", suite_folder() + "/sample_database.sql"}),
+         "fill the database");
+    must(run_as_postgres(
+             {program("pg_dump"), host, at, user, "-Fc", "-f", suite_folder() + "/shop.dump", "shop"}),
+         "dump the database");
 }
 
 void make_template() {
@@ -130,8 +155,10 @@ void make_template() {
     make_folder(suite_folder() + "/template", 0755);
     const std::string password_file = suite_folder() + "/password";
     std::ofstream(password_file) << password << "\n";
-    must(run_as_postgres({program("initdb"), "-D", data, "-U", superuser, "-N", "--auth-local=trust", "--auth-host=scram-sha-256", "--pwfile=" + password_file,
-                          "-E", "UTF8", "--locale=C.UTF-8"}), "initdb");
+    must(run_as_postgres({program("initdb"), "-D", data, "-U", superuser, "-N", "--auth-local=trust",
+                          "--auth-host=scram-sha-256", "--pwfile=" + password_file, "-E", "UTF8",
+                          "--locale=C.UTF-8"}),
+         "initdb");
     const int64_t port = free_port();
     pid_t server = start_postgres(data, port, {}, suite_folder() + "/template.log");
     fill_template(data, port);
@@ -148,10 +175,12 @@ const resources::PreflightFinding* AgentRun::finding(const std::string& check) c
 }
 
 std::string to_text(const AgentRun& run) {
-    return "exit code " + std::to_string(run.exit_code) + ", reason \"" + run.result.reason + "\", message \"" + run.result.message + "\"\n" + run.err;
+    return "exit code " + std::to_string(run.exit_code) + ", reason \"" + run.result.reason +
+           "\", message \"" + run.result.message + "\"\n" + run.err;
 }
 
-Output run_as_postgres(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment) {
+Output run_as_postgres(const std::vector<std::string>& arguments,
+                       const std::map<std::string, std::string>& environment) {
     Output output;
     base::ProcessSpec spec;
     spec.arguments = as_postgres(arguments);
@@ -176,7 +205,9 @@ std::string suite_folder() {
     return folder.path;
 }
 
-std::string support_file(const std::string& name) { return std::string(DBRESTORE_SOURCE_DIRECTORY) + "/tests/support/" + name; }
+std::string support_file(const std::string& name) {
+    return std::string(DBRESTORE_SOURCE_DIRECTORY) + "/tests/support/" + name;
+}
 
 std::string difference(const std::string& left, const std::string& right) {
     const auto in_left = agent::lines_of(left), in_right = agent::lines_of(right);
@@ -200,7 +231,9 @@ bool wait_for(const std::function<bool()>& condition, std::chrono::milliseconds 
     return condition();
 }
 
-void AgentTest::SetUpTestSuite() { make_template(); }
+void AgentTest::SetUpTestSuite() {
+    make_template();
+}
 
 void AgentTest::SetUp() {
     std::string pattern = suite_folder() + "/test-XXXXXX";
@@ -208,7 +241,8 @@ void AgentTest::SetUp() {
     ASSERT_EQ(::chmod(folder_.c_str(), 0755), 0);
     give_to_postgres(folder_);
     for (const char* name : {"/source", "/secret", "/tmp"}) make_folder(folder_ + name, 0755);
-    must(run_as_postgres({"cp", "-a", suite_folder() + "/template/data", data_directory()}), "copy the cluster");
+    must(run_as_postgres({"cp", "-a", suite_folder() + "/template/data", data_directory()}),
+         "copy the cluster");
     fs::copy_file(suite_folder() + "/shop.dump", folder_ + "/source/shop.dump");
     std::ofstream(folder_ + "/secret/username") << app_user;
     std::ofstream(folder_ + "/secret/password") << password << "\n";
@@ -221,8 +255,12 @@ void AgentTest::TearDown() {
     fs::remove_all(folder_, ignored);
 }
 
-void AgentTest::start_server(const std::vector<std::string>& arguments) { server_ = start_postgres(data_directory(), port_, arguments, folder_ + "/server.log"); }
-void AgentTest::stop_server() { end_postgres(server_, SIGINT); }
+void AgentTest::start_server(const std::vector<std::string>& arguments) {
+    server_ = start_postgres(data_directory(), port_, arguments, folder_ + "/server.log");
+}
+void AgentTest::stop_server() {
+    end_postgres(server_, SIGINT);
+}
 
 void AgentTest::kill_server() {
     if (server_ <= 0) return;
@@ -242,15 +280,24 @@ std::string AgentTest::sql(const std::string& statements, const std::string& dat
 }
 
 std::string AgentTest::fingerprint(const std::string& database) {
-    const Output output = run_as_postgres({program("psql"), "--host=" + folder_, "--port=" + std::to_string(port_), "--username=" + std::string(superuser), "-qAtX",
-                                           "-v", "ON_ERROR_STOP=1", "-f", suite_folder() + "/fingerprint.sql", "-d", database});
+    const Output output =
+        run_as_postgres({program("psql"), "--host=" + folder_, "--port=" + std::to_string(port_),
+                         "--username=" + std::string(superuser), "-qAtX", "-v", "ON_ERROR_STOP=1", "-f",
+                         suite_folder() + "/fingerprint.sql", "-d", database});
     EXPECT_EQ(output.exit_code, 0) << output.err;
     return output.out;
 }
 
-void AgentTest::dump(const std::string& file, const std::string& database, const std::vector<std::string>& options) {
-    std::vector<std::string> arguments{program("pg_dump"), "--host=" + folder_, "--port=" + std::to_string(port_), "--username=" + std::string(superuser), "-Fc",
-                                       "-f", folder_ + "/source/" + file, database};
+void AgentTest::dump(const std::string& file, const std::string& database,
+                     const std::vector<std::string>& options) {
+    std::vector<std::string> arguments{program("pg_dump"),
+                                       "--host=" + folder_,
+                                       "--port=" + std::to_string(port_),
+                                       "--username=" + std::string(superuser),
+                                       "-Fc",
+                                       "-f",
+                                       folder_ + "/source/" + file,
+                                       database};
     arguments.insert(arguments.end(), options.begin(), options.end());
     must(run_as_postgres(arguments), "pg_dump");
 }
@@ -280,7 +327,8 @@ resources::AgentRequest AgentTest::request_to_server(const std::string& step) co
 
 namespace {
 
-std::map<std::string, std::string> environment_of(const resources::AgentRequest& request, const std::string& folder, const std::string& pod_uid) {
+std::map<std::string, std::string> environment_of(const resources::AgentRequest& request,
+                                                  const std::string& folder, const std::string& pod_uid) {
     return {{resources::request_variable, to_json(request).dump()},
             {resources::pod_uid_variable, pod_uid},
             {"DBRESTORE_SOURCE_DIRECTORY", folder + "/source"},
@@ -295,7 +343,8 @@ std::map<std::string, std::string> environment_of(const resources::AgentRequest&
 AgentRun AgentTest::run(const resources::AgentRequest& request) {
     std::error_code ignored;
     fs::remove(folder_ + "/tmp/termination", ignored);
-    const Output output = run_as_postgres({suite_folder() + "/dbrestore-agent", request.step}, environment_of(request, folder_, pod_uid_));
+    const Output output = run_as_postgres({suite_folder() + "/dbrestore-agent", request.step},
+                                          environment_of(request, folder_, pod_uid_));
     AgentRun run;
     run.exit_code = output.exit_code;
     run.out = output.out;
@@ -305,7 +354,8 @@ AgentRun AgentTest::run(const resources::AgentRequest& request) {
     run.has_result = report.result.has_value();
     if (report.result) run.result = *report.result;
     for (const auto& line : agent::lines_of(output.out)) {
-        if (const auto one = resources::parse_agent_report(line, "", false).progress) run.progress.push_back(*one);
+        if (const auto one = resources::parse_agent_report(line, "", false).progress)
+            run.progress.push_back(*one);
     }
     return run;
 }
@@ -314,7 +364,8 @@ pid_t AgentTest::launch(const resources::AgentRequest& request) {
     base::ProcessSpec spec;
     spec.arguments = as_postgres({suite_folder() + "/dbrestore-agent", request.step});
     spec.environment = environment_of(request, folder_, pod_uid_);
-    const base::UniqueFd log{::open((folder_ + "/agent.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)};
+    const base::UniqueFd log{
+        ::open((folder_ + "/agent.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)};
     const auto pid = base::start_process(spec, log.get());
     EXPECT_TRUE(pid);
     return pid ? *pid : -1;
@@ -326,8 +377,10 @@ void AgentTest::kill_agent(pid_t pid) {
 }
 
 void AgentTest::damage() {
-    sql("DELETE FROM shop.order_lines WHERE line > 1; DELETE FROM shop.events WHERE id % 2 = 0; UPDATE shop.products SET title = 'gone';"
-        "CREATE TABLE shop.made_later (id integer); DROP FUNCTION shop.next_number(); SELECT lo_unlink(500004)");
+    sql("DELETE FROM shop.order_lines WHERE line > 1; DELETE FROM shop.events WHERE id % 2 = 0; UPDATE "
+        "shop.products SET title = 'gone';"
+        "CREATE TABLE shop.made_later (id integer); DROP FUNCTION shop.next_number(); SELECT "
+        "lo_unlink(500004)");
 }
 
 void AgentTest::restore() {

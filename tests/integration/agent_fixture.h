@@ -1,6 +1,7 @@
 #pragma once
-// A real PostgreSQL for the agent's tests: one cluster is made and filled once, and each test gets a copy of it. Servers and
-// the agent run as the user `postgres`, as they do in a pod; the agent is the built program, in a process of its own.
+// A real PostgreSQL for the agent's tests: one cluster is made and filled once, and each test gets a copy of
+// it. Servers and the agent run as the user `postgres`, as they do in a pod; the agent is the built program,
+// in a process of its own.
 
 #include <gtest/gtest.h>
 #include <sys/types.h>
@@ -18,8 +19,8 @@
 
 namespace dbrestore::tests {
 
-inline constexpr const char* superuser = "boss";             // as POSTGRES_USER may have any name
-inline constexpr const char* app_user = "app";               // owns the database, and is an ordinary role
+inline constexpr const char* superuser = "boss";  // as POSTGRES_USER may have any name
+inline constexpr const char* app_user = "app";    // owns the database, and is an ordinary role
 inline constexpr const char* password = "s3cret'\\ word";
 
 struct Output {
@@ -34,7 +35,9 @@ struct AgentRun {
     std::string out, err, termination;
     std::vector<resources::Progress> progress;
 
-    bool is_done() const { return has_result && result.outcome == resources::AgentResult::Outcome::done && exit_code == 0; }
+    bool is_done() const {
+        return has_result && result.outcome == resources::AgentResult::Outcome::done && exit_code == 0;
+    }
     const resources::PreflightFinding* finding(const std::string& check) const;
 };
 
@@ -47,7 +50,8 @@ protected:
     void SetUp() override;
     void TearDown() override;
 
-    // The folder of this test; `data` in it is the data directory, `source` the dump's volume, `secret` the Secret's.
+    // The folder of this test; `data` in it is the data directory, `source` the dump's volume, `secret` the
+    // Secret's.
     const std::string& folder() const { return folder_; }
     std::string data_directory() const { return folder_ + "/data"; }
     int64_t port() const { return port_; }
@@ -61,7 +65,8 @@ protected:
     // As \dump: the content of a database, as text. See tests/support/fingerprint.sql.
     std::string fingerprint(const std::string& database = "shop");
     // pg_dump -Fc into the source folder.
-    void dump(const std::string& file, const std::string& database = "shop", const std::vector<std::string>& options = {});
+    void dump(const std::string& file, const std::string& database = "shop",
+              const std::vector<std::string>& options = {});
 
     resources::AgentRequest request(const std::string& step) const;
     resources::AgentRequest request_to_server(const std::string& step) const;
@@ -85,7 +90,8 @@ private:
 };
 
 // Runs a program as the database's user.
-Output run_as_postgres(const std::vector<std::string>& arguments, const std::map<std::string, std::string>& environment = {});
+Output run_as_postgres(const std::vector<std::string>& arguments,
+                       const std::map<std::string, std::string>& environment = {});
 std::string program(const std::string& name);  // of PostgreSQL
 std::string suite_folder();
 std::string support_file(const std::string& name);
@@ -93,6 +99,7 @@ std::string support_file(const std::string& name);
 // The lines that only one of both texts has; empty where they are equal.
 std::string difference(const std::string& left, const std::string& right);
 
-bool wait_for(const std::function<bool()>& condition, std::chrono::milliseconds patience = std::chrono::seconds(30));
+bool wait_for(const std::function<bool()>& condition,
+              std::chrono::milliseconds patience = std::chrono::seconds(30));
 
 }  // namespace dbrestore::tests

@@ -23,16 +23,19 @@ TEST_F(AgentRestore, BringsBackContentOwnersPrivilegesAndSettingsOfARealisticDat
     stop_server();
     restore();
     start_server();
-    // The function that was dropped before the restore is back, and the rest of its row tells whose it is now: the
-    // privileges of what the old database did not know are not the dump's to say.
+    // The function that was dropped before the restore is back, and the rest of its row tells whose it is
+    // now: the privileges of what the old database did not know are not the dump's to say.
     const std::string left = difference(original, fingerprint());
     EXPECT_EQ(left.find("next_number") == std::string::npos ? "next_number is missing\n" + left : "", "");
     for (const auto& line : agent::lines_of(left)) {
-        const bool about_unknown = line.find("next_number()") != std::string::npos || line.find("large object 500004") != std::string::npos;
+        const bool about_unknown = line.find("next_number()") != std::string::npos ||
+                                   line.find("large object 500004") != std::string::npos;
         const bool about_body = line.starts_with("- ") == false && line.starts_with("+ ") == false;
         EXPECT_TRUE(about_unknown || about_body) << line;
     }
-    EXPECT_EQ(sql("SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = 'shop.next_number()'::regprocedure"), app_user);
+    EXPECT_EQ(
+        sql("SELECT pg_get_userbyid(proowner) FROM pg_proc WHERE oid = 'shop.next_number()'::regprocedure"),
+        app_user);
     sql("ALTER DATABASE dbrestore_old_0a1b2c3d ALLOW_CONNECTIONS true", "postgres");
     const std::string kept = fingerprint("dbrestore_old_0a1b2c3d");
     EXPECT_EQ(difference(damaged, kept), "");
@@ -48,7 +51,8 @@ TEST_F(AgentRestore, GivesStatisticsToThePlannerAndLeavesNoTrace) {
     EXPECT_EQ(sql("SELECT datallowconn FROM pg_database WHERE datname = 'dbrestore_old_0a1b2c3d'"), "f");
     EXPECT_FALSE(std::filesystem::exists(data_directory() + "/.dbrestore/tree"));
     EXPECT_FALSE(std::filesystem::exists(data_directory() + "/.dbrestore/ballast"));
-    EXPECT_TRUE(std::filesystem::is_empty(folder() + "/tmp") || std::distance(std::filesystem::directory_iterator(folder() + "/tmp"), {}) == 1);
+    EXPECT_TRUE(std::filesystem::is_empty(folder() + "/tmp") ||
+                std::distance(std::filesystem::directory_iterator(folder() + "/tmp"), {}) == 1);
 }
 
 TEST_F(AgentRestore, ClientsAreProvenToGetTheRestoredDatabase) {
@@ -130,9 +134,11 @@ TEST_F(AgentRestore, AServerThatWasKilledIsRecoveredFirst) {
 
 TEST_F(AgentRestore, WhileFilesAreBehindTheStubNoServerStartsAndNoInitdbRuns) {
     ASSERT_TRUE(run_step("prepare").is_done());
-    const Output server = run_as_postgres({program("postgres"), "-D", data_directory(), "-c", "port=" + std::to_string(port())});
+    const Output server = run_as_postgres(
+        {program("postgres"), "-D", data_directory(), "-c", "port=" + std::to_string(port())});
     EXPECT_NE(server.exit_code, 0);
-    const Output single = run_as_postgres({program("postgres"), "--single", "-D", data_directory(), "postgres"});
+    const Output single =
+        run_as_postgres({program("postgres"), "--single", "-D", data_directory(), "postgres"});
     EXPECT_NE(single.exit_code, 0);
     const Output initdb = run_as_postgres({program("initdb"), "-D", data_directory()});
     EXPECT_NE(initdb.exit_code, 0);
@@ -155,7 +161,7 @@ TEST_F(AgentRestore, CleanupDropsTheKeptDatabaseOnceAndOnlyOurs) {
 
 TEST_F(AgentRestore, ProbeTellsTheOwnerAndQuiesceNeverStandsInTheWay) {
     const AgentRun probed = run_step("probe");
-    struct stat status{};
+    struct stat status {};
     ASSERT_EQ(::stat(data_directory().c_str(), &status), 0);
     EXPECT_EQ(probed.result.uid.value_or(-1), status.st_uid) << to_text(probed);
     EXPECT_EQ(probed.result.gid.value_or(-1), status.st_gid);
@@ -179,7 +185,8 @@ TEST_F(AgentRestore, ProgressNamesBytesEntriesAndPercent) {
     }
     EXPECT_LE(percent, 100);
     // No line of a child appears outside of frames.
-    for (const auto& line : agent::lines_of(prepared.out)) EXPECT_TRUE(line.starts_with("DBRESTORE/1 ")) << line;
+    for (const auto& line : agent::lines_of(prepared.out))
+        EXPECT_TRUE(line.starts_with("DBRESTORE/1 ")) << line;
 }
 
 }  // namespace

@@ -1,0 +1,90 @@
+// Words that the agent reads from untrusted text, and those that it writes.
+#include <gtest/gtest.h>
+
+#include "agent/definitions.h"
+#include "agent/restore_run.h"
+#include "agent/text.h"
+
+namespace dbrestore::agent {
+namespace {
+
+TEST(Words, NamesAndTextsAreQuotedSoThatTheyStayNamesAndTexts) {
+    EXPECT_EQ(quote_identifier("Größe \"x\""), "\"Größe \"\"x\"\"\"");
+    EXPECT_EQ(quote_literal("it's"), "'it''s'");
+    EXPECT_EQ(quote_literal("a\\'b"), " E'a\\\\''b'");
+    EXPECT_EQ(quote_conninfo("a'b\\c d"), "'a\\'b\\\\c d'");
+}
+
+TEST(Words, ForeignTextBecomesOneBoundedLineOfWholeCharacters) {
+    EXPECT_EQ(one_line("a\n\tb\x01"
+                       "c  \n",
+                       100),
+              "a b c");
+    EXPECT_EQ(one_line("ääää", 5), "ää…");
+    EXPECT_EQ(listed({"a", "b", "c"}, 2), "a, b and 1 more");
+    EXPECT_EQ(human_size(1536), "1.5 KiB");
+}
+
+TEST(Words, ALineWithoutEndDoesNotFillTheMemory) {
+    LineSplitter lines(8);
+    std::vector<std::string> seen;
+    const auto take = [&](std::string_view line) { seen.emplace_back(line); };
+    lines.feed("one\ntw", take);
+    lines.feed("o\n" + std::string(1000, 'x'), take);
+    lines.feed("y\nlast", take);
+    EXPECT_EQ(seen, (std::vector<std::string>{"one", "two", "xxxxxxxx"}));
+}
+
+TEST(Definitions, ExtensionsAreTakenWithTheirSchemasAndOnlyInTheExactForm) {
+    Definitions d;
+    d.add_line("CREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA \"Zus\"\"ätze\";");
+    d.add_line("CREATE EXTENSION IF NOT EXISTS \"uuid-ossp\" WITH SCHEMA public;");
+    d.add_line("CREATE EXTENSION IF NOT EXISTS evil WITH SCHEMA public; DROP DATABASE shop;");
+    d.add_line("CREATE EXTENSION IF NOT EXISTS \"open WITH SCHEMA public;");
+    EXPECT_EQ(d.extensions, (std::vector<DumpExtension>{{"hstore", "Zus\"ätze"}, {"uuid-ossp", "public"}}));
+}
+
+TEST(Definitions, RolesOfPoliciesAreFoundAndKeywordsAreNone) {
+    Definitions d;
+    d.add_line(
+        "CREATE POLICY \"x TO y\" ON shop.orders FOR SELECT TO shop_reader, \"Prüfer \"\"intern\"\"\" USING "
+        "(true);");
+    d.add_line("CREATE POLICY p ON shop.orders TO PUBLIC USING (true);");
+    d.add_line("CREATE USER MAPPING FOR app SERVER other;");
+    EXPECT_EQ(d.roles, (std::vector<std::string>{"shop_reader", "Prüfer \"intern\"", "app"}));
+}
+
+TEST(Definitions, WhatOnlyASuperuserMayMakeIsNamed) {
+    Definitions d;
+    d.add_line("CREATE FUNCTION public.fine() RETURNS integer");
+    d.add_line("    LANGUAGE plpgsql");
+    d.add_line("CREATE FUNCTION public.risky(internal) RETURNS integer");
+    d.add_line("    LANGUAGE c STRICT");
+    d.add_line("CREATE PUBLICATION p FOR ALL TABLES WITH (publish = 'insert');");
+    d.add_line("CREATE PUBLICATION \" FOR ALL TABLES\" WITH (publish = 'insert');");
+    EXPECT_EQ(d.for_superusers, (std::vector<std::string>{"function public.risky in language c",
+                                                          "a publication for all tables"}));
+}
+
+TEST(RestoreErrors, TheFirstThreeAreKeptWithTheirEntryAndWithoutTheCommand) {
+    ErrorCollector errors;
+    for (const char* line :
+         {"pg_restore: connecting to database for restore", "pg_restore: while PROCESSING TOC:",
+          "pg_restore: from TOC entry 3612; 2606 18790 FK CONSTRAINT children has_parent app",
+          "pg_restore: error: could not execute query: ERROR:  insert or update on table \"children\" "
+          "violates it",
+          "DETAIL:  Key (parent)=(7) is not present in table \"parents\".", "Command was: ALTER TABLE secret",
+          "pg_restore: error: second", "pg_restore: error: third", "pg_restore: error: fourth",
+          "pg_restore: error: fifth"}) {
+        errors.add_line(line);
+    }
+    EXPECT_EQ(
+        errors.text(),
+        "[18790 FK CONSTRAINT children has_parent app] insert or update on table \"children\" violates it "
+        "(Key (parent)=(7) is not present in table \"parents\".); "
+        "[18790 FK CONSTRAINT children has_parent app] second; [18790 FK CONSTRAINT children has_parent app] "
+        "third");
+}
+
+}  // namespace
+}  // namespace dbrestore::agent
