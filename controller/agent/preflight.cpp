@@ -195,6 +195,7 @@ AgentResult preflight(const Context& context) {
     result.estimated_seconds = fixed_seconds + inspection.output_bytes / restored_bytes_per_second;
     result.what_is_lost = {
         "everything written to the database since the dump was made", "objects that the dump does not hold",
+        "owners and privileges of objects that today's database lacks: they go to the database's owner",
         "the placement of tables and indexes in other tablespaces than the database's own"};
     return result;
 }
