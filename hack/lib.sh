@@ -7,7 +7,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cache=${DBRESTORE_CACHE:-$HOME/.cache/dbrestore}
 mkdir -p "$cache/bin" "$cache/images" "$cache/logs"
 export root cache
-export CCACHE_DIR="$cache/ccache"
+# What one checkout compiled, another one need not compile again.
+export CCACHE_DIR="$cache/ccache" CCACHE_BASEDIR="$root" CCACHE_NOHASHDIR=1
 # Administrator tools (iptables, debootstrap) are not in every root's PATH.
 export PATH="$cache/bin:$PATH:/usr/local/go/bin:/usr/sbin:/sbin"
 

@@ -94,8 +94,8 @@ base::Status refuse(const YAML::Node& section, const std::string& what,
 // errors.
 class Kubeconfig {
 public:
-    Kubeconfig(YAML::Node root, std::filesystem::path folder)
-        : root_(std::move(root)), folder_(std::move(folder)) {}
+    Kubeconfig(const YAML::Node& root, std::filesystem::path folder)
+        : root_(root), folder_(std::move(folder)) {}
 
     Result<Config> config_for(std::string context_name) const {
         if (context_name.empty()) context_name = text(root_["current-context"]);
