@@ -1,4 +1,4 @@
-"""What the end-to-end tests share: the cluster, an operator per file, and a database per file that each test finds whole."""
+"""What the end-to-end tests share: the cluster, and for each file an operator and a database."""
 
 import sys
 from pathlib import Path

@@ -68,13 +68,16 @@ def runs_in_the_pod_of(pid, program):
     namespace = os.readlink(f"/proc/{pid}/ns/pid")
 
     def is_beside(words, entry):
-        return os.path.basename(words[0]).rstrip(":") == program and os.readlink(f"/proc/{entry}/ns/pid") == namespace
+        return (
+            os.path.basename(words[0]).rstrip(":") == program
+            and os.readlink(f"/proc/{entry}/ns/pid") == namespace
+        )
 
     return find_process(is_beside) is not None
 
 
 def catch_agent(restore_uid, step, beside=None, timeout_seconds=90):
-    """Stops the agent of a restore as it begins a step or, if `beside` is given, once that program runs beside it."""
+    """Stops the agent as it begins a step or, if `beside` is given, once that program runs with it."""
 
     def is_agent(words, entry):
         if len(words) != 2 or not words[0].endswith("/dbrestore-agent") or words[1] != step:
@@ -91,4 +94,4 @@ def catch_agent(restore_uid, step, beside=None, timeout_seconds=90):
             held.stop()
             return held
         time.sleep(0.01)
-    raise AssertionError(f"no agent was at the step {step} with {beside or 'nothing'} beside it within {timeout_seconds} s")
+    raise AssertionError(f"no agent ({beside=}) was at the step {step} within {timeout_seconds} s")

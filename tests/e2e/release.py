@@ -42,7 +42,9 @@ class Operator:
     def process(self):
         """Its process as the host sees it."""
         wanted = f"--namespace={self.namespace}"
-        return find_process(lambda words, pid: os.path.basename(words[0]) == "dbrestore-operator" and wanted in words)
+        return find_process(
+            lambda words, pid: os.path.basename(words[0]) == "dbrestore-operator" and wanted in words
+        )
 
     def log(self, lines=-1):
         return kubectl("logs", f"deployment/{NAME}", f"--tail={lines}", namespace=self.namespace)
@@ -80,7 +82,9 @@ def story(namespace):
         for c in status.get("conditions", []):
             parts.append(f"  {c['type']}={c['status']} {c['reason']}: {c.get('message', '')}")
     parts.append(kubectl("get", "pods,statefulsets,postgresservers", "-o", "wide", namespace=namespace))
-    events = kubectl("get", "events", "--sort-by=.metadata.creationTimestamp", "--no-headers", namespace=namespace)
+    events = kubectl(
+        "get", "events", "--sort-by=.metadata.creationTimestamp", "--no-headers", namespace=namespace
+    )
     parts += ["Events:", *events.splitlines()[-25:]]
     with contextlib.suppress(CommandError):
         parts += ["Operator:", Operator(namespace).log(30)]
@@ -116,7 +120,7 @@ def delete_volumes_of(namespace):
 
 
 def tear_down(namespace):
-    """Uninstalls the operator and takes everything away. The namespace must be gone before its volumes are."""
+    """Uninstalls the operator and takes everything away, the volumes after the namespace that uses them."""
     with contextlib.suppress(CommandError):
         run("helm", "uninstall", NAME, f"--namespace={namespace}", "--wait", "--timeout=30s")
     kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")

@@ -9,7 +9,7 @@ from pathlib import Path
 import yaml
 
 from release import told
-from support.kubectl import ROOT, CommandError, kubectl, kubectl_json, wait_for
+from support.kubectl import ROOT, CommandError, kubectl, kubectl_json
 
 SAMPLE = yaml.safe_load((ROOT / "crds" / "samples" / "databaserestore-dump.yaml").read_text())
 ENDED = {"Succeeded", "Failed", "Cancelled"}
@@ -131,7 +131,7 @@ def of_shop(shop, path, **options):
 
 @contextlib.contextmanager
 def sampled(restore, interval_seconds=0.5):
-    """Looks at the restore's status again and again while the block runs; yields the list of what was seen."""
+    """Looks at the status again and again while the block runs; yields the list of what was seen."""
     seen, done = [], threading.Event()
 
     def look():
@@ -146,10 +146,6 @@ def sampled(restore, interval_seconds=0.5):
     finally:
         done.set()
         thread.join()
-
-
-def wait_for_catching_up(check, what="the rest", timeout_seconds=30):
-    return wait_for(what, check, timeout_seconds)
 
 
 def damaged_copy(shop, path, damage):

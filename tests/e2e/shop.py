@@ -16,8 +16,8 @@ SAMPLE = (ROOT / "tests" / "support" / "sample_database.sql").read_text()
 FINGERPRINT = ROOT / "tests" / "support" / "fingerprint.sql"
 SAMPLE_OF_A_SERVER = yaml.safe_load((ROOT / "crds" / "samples" / "postgresserver.yaml").read_text())
 
-# The content depends on the number alone, so that two changes never make the same data. Objects stay: a restore carries
-# owners and rights over from the objects it finds. Materialized views are filled anew by a restore, so they are filled here.
+# Two changes never make the same data. Objects stay: a restore carries owners and rights over from what it finds.
+# It fills materialized views anew, so they are filled here as well.
 CHANGE = """
 UPDATE shop.events SET payload = 'changed by test {number}' WHERE id % 3 = 0;
 DELETE FROM shop.order_lines WHERE order_id % 5 = {number} % 5;
@@ -54,7 +54,7 @@ def claim(name, volume):
 
 
 def make_volume(name, size_mb):
-    """Makes a file system of that size with a PersistentVolume on it, and returns its directory on the host."""
+    """Makes a file system of that size and its PersistentVolume, and returns its directory on the host."""
     run("hack/cluster", "volume", name, str(size_mb))
     return Path(kubectl_json("get", "persistentvolume", name)["spec"]["local"]["path"])
 
@@ -67,7 +67,6 @@ class Shop:
         self.namespace = namespace
         self.name = name
         self.password = f"secret-{uuid.uuid4().hex}"
-        self.data_directory_mb = data_mb
         self.data_on_host = make_volume(f"{namespace}-{name}-data", data_mb)
         self.dumps_on_host = make_volume(f"{namespace}-{name}-dumps", dumps_mb)
         text = (HERE / "manifests" / "shop.yaml").read_text()
@@ -98,10 +97,6 @@ class Shop:
         self.sql(SAMPLE, f"--set=scale={orders}")
         return self
 
-    def delete(self):
-        kubectl("delete", "postgresserver", self.name, "--ignore-not-found", namespace=self.namespace)
-        kubectl("delete", objects=list(self.objects.values()), namespace=self.namespace)
-
     # What Kubernetes says of it
 
     def get(self, kind, name=None):
@@ -129,14 +124,17 @@ class Shop:
         told(
             self.namespace,
             f"database {self.name} ready",
-            lambda: self.get("statefulset")["status"].get("readyReplicas") == 1 and self.value("SELECT 1") == "1",
+            lambda: self.get("statefulset")["status"].get("readyReplicas") == 1
+            and self.value("SELECT 1") == "1",
             timeout_seconds,
         )
 
     def wait_stopped(self):
         wait_for(
             f"database {self.name} stopped",
-            lambda: not kubectl_json("get", "pods", "-l", f"app={self.name}", namespace=self.namespace)["items"],
+            lambda: not kubectl_json("get", "pods", "-l", f"app={self.name}", namespace=self.namespace)[
+                "items"
+            ],
         )
 
     def server_status(self):
@@ -146,7 +144,16 @@ class Shop:
 
     def execute(self, *command, stdin="", timeout_seconds=300):
         """Runs a command in the database's container."""
-        words = ["exec", "-i", f"{self.name}-0", "-c", "postgres", f"--namespace={self.namespace}", "--", *command]
+        words = [
+            "exec",
+            "-i",
+            f"{self.name}-0",
+            "-c",
+            "postgres",
+            f"--namespace={self.namespace}",
+            "--",
+            *command,
+        ]
         return run("kubectl", *words, stdin=stdin, timeout_seconds=timeout_seconds)
 
     def user(self):
@@ -186,7 +193,7 @@ class Shop:
         self.change()
         return Copies(path, of_the_dump, self.fingerprint())
 
-    def is_made_whole(self):
+    def must_be_clean(self):
         """No restore's traces: databases, roles, fence, lock, and files that take space."""
         lock = {"activeRestore", "fence", "originalReplicas"} & set(self.server_status())
         assert not lock, f"the PostgresServer still has {lock}"

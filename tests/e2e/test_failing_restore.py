@@ -2,8 +2,8 @@
 
 import restores
 
-# Rows that violate their foreign key, as a faulty replication or a disabled trigger leaves them. The dump takes them along,
-# and only the restore's last part, after all data was loaded, finds out.
+# Rows that violate their foreign key, as a faulty replication leaves them. The dump takes them along, and only
+# the restore's last part, after all data was loaded, finds out.
 ORPHANS = """
 CREATE TABLE shop.regions (id integer PRIMARY KEY);
 CREATE TABLE shop.branches (id integer PRIMARY KEY, region integer REFERENCES shop.regions);
@@ -30,7 +30,7 @@ def test_the_old_data_is_served_again_and_the_next_restore_is_not_blocked(shop):
     assert not failing.status.get("previousData", {}).get("available")
     assert failing.status["downtimeSeconds"] >= 0
     assert shop.databases() == {"postgres", "shop"}
-    shop.is_made_whole()
+    shop.must_be_clean()
 
     again = restores.of_shop(shop, "good.dump").must_succeed()
     assert again.condition("Complete")[0] == "True"

@@ -12,7 +12,9 @@ def foreign_pod(shop):
         "kind": "Pod",
         "metadata": {"name": "curious"},
         "spec": {
-            "containers": [{"name": "look", "image": "localhost/dbrestore-test-postgres:15", "command": ["sleep", "1d"]}],
+            "containers": [
+                {"name": "look", "image": "localhost/dbrestore-test-postgres:15", "command": ["sleep", "1d"]}
+            ],
             "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": f"data-{shop.name}-0"}}],
         },
     }
@@ -36,7 +38,9 @@ def test_scaling_up_during_a_restore_is_refused_with_its_name_and_does_no_harm(s
         return [text for text in failed_creations(shop) if f"DatabaseRestore {restore.name}" in text]
 
     restore.wait_until("its name in a FailedCreate event", stubbornly_scaled_up, 30)
-    assert f"DatabaseRestore {restore.name}" in refusal("create", objects=foreign_pod(shop), namespace=shop.namespace)
+    assert f"DatabaseRestore {restore.name}" in refusal(
+        "create", objects=foreign_pod(shop), namespace=shop.namespace
+    )
     assert not kubectl_json("get", "pods", "-l", f"app={shop.name}", namespace=shop.namespace)["items"]
 
     restore.wait_until("it is scaled down again", lambda: shop.replicas() == 0, 30)
@@ -45,7 +49,7 @@ def test_scaling_up_during_a_restore_is_refused_with_its_name_and_does_no_harm(s
     shop.wait_ready()
     assert shop.fingerprint() == copies.of_the_dump
     assert "ScaledDuringRestore" in {event["reason"] for event in restore.events()}
-    shop.is_made_whole()
+    shop.must_be_clean()
 
 
 def test_the_fence_is_down_before_and_after(shop):
@@ -61,7 +65,7 @@ def test_a_pod_that_mounts_the_data_already_is_waited_for_and_named(shop):
     kubectl("create", objects=foreign_pod(shop), namespace=shop.namespace)
     try:
         restore = restores.of_shop(shop, copies.path).wait_for_phase("Stopping")
-        restore.wait_until("the pod is named", lambda: '"curious"' in restore.message() or "curious" in restore.message())
+        restore.wait_until("the pod is named", lambda: "curious" in restore.message())
     finally:
         kubectl("delete", "pod", "curious", "--force", "--grace-period=0", namespace=shop.namespace)
     restore.must_succeed()

@@ -105,7 +105,10 @@ def two_containers(workload):
                 "port": 5432,
             },
         ),
-        (root_of_the_volume, {"dataDirectory": "/var/lib/postgresql/data", "mountPath": "/var/lib/postgresql/data"}),
+        (
+            root_of_the_volume,
+            {"dataDirectory": "/var/lib/postgresql/data", "mountPath": "/var/lib/postgresql/data"},
+        ),
         (sub_path, {"dataDirectory": "/srv/data/15", "mountPath": "/srv/data", "subPath": "postgres"}),
         (non_root, {"uid": 70}),
         (plain_user, {"user": {"value": "postgres"}, "database": {"value": "orders"}}),
@@ -119,12 +122,17 @@ def test_it_is_inferred_from_the_stateful_set(namespace, change, expected):
     assert (ready["status"], ready["reason"]) == ("True", "Inferred"), ready
     assert inferred["claimName"] == f"data-{name}-0"
     for field, value in expected.items():
-        assert value in (inferred[field], str(inferred[field])) or matches(inferred[field], value), (field, inferred)
+        assert value in (inferred[field], str(inferred[field])) or matches(inferred[field], value), (
+            field,
+            inferred,
+        )
 
 
 def matches(found, expected):
     """A user or a database is shown as a value or as the key of a Secret."""
-    return isinstance(expected, dict) and expected.get("value") in re.split(r'[":{}, ]+', str(found).replace("'", '"'))
+    return isinstance(expected, dict) and expected.get("value") in re.split(
+        r'[":{}, ]+', str(found).replace("'", '"')
+    )
 
 
 def unknown_data_directory(workload):
@@ -181,9 +189,17 @@ def test_ready_is_false_with_the_reason_where_it_cannot_be_inferred(namespace, c
 @pytest.mark.parametrize(
     "change, postgres, expected",
     [
-        (unknown_data_directory, {"dataDirectory": "/var/lib/postgresql/data/x"}, ("dataDirectory", "/var/lib/postgresql/data/x")),
+        (
+            unknown_data_directory,
+            {"dataDirectory": "/var/lib/postgresql/data/x"},
+            ("dataDirectory", "/var/lib/postgresql/data/x"),
+        ),
         (two_servers, {"container": "second"}, ("container", "second")),
-        (open_password, {"connectionSecret": {"name": "other", "databaseKey": "database"}}, ("secretName", "other")),
+        (
+            open_password,
+            {"connectionSecret": {"name": "other", "databaseKey": "database"}},
+            ("secretName", "other"),
+        ),
         (nothing, {"uid": 26}, ("uid", 26)),
         (nothing, {"port": 5433}, ("port", 5433)),
     ],
@@ -224,4 +240,6 @@ def test_of_two_servers_for_one_stateful_set_the_second_is_refused(namespace):
     status = looked_at(namespace, f"{name}-again")
     assert [c["reason"] for c in status["conditions"] if c["type"] == "Ready"] == ["WorkloadClaimedTwice"]
     kubectl("delete", "postgresserver", name, namespace=namespace)
-    kubectl("wait", "--for=condition=Ready", f"postgresserver/{name}-again", "--timeout=15s", namespace=namespace)
+    kubectl(
+        "wait", "--for=condition=Ready", f"postgresserver/{name}-again", "--timeout=15s", namespace=namespace
+    )

@@ -1,4 +1,4 @@
-"""Operator and agent are killed in the middle. Afterwards the data is entirely new or entirely old, as the status says."""
+"""Operator and agent are killed in the middle. The data is then all new or all old, as the status says."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def must_be_as_the_status_says(shop, restore, copies):
     else:
         assert found == logged(copies.before), f"it ended {restore.phase}, but the data is not the old one"
         assert restore.condition("DataRestored")[0] != "True"
-    shop.is_made_whole()
+    shop.must_be_clean()
 
 
 def kill_with_the_pod(shop, restore, step, agent):
@@ -34,7 +34,7 @@ def kill_the_process(shop, restore, step, agent):
     agent.kill()
 
 
-# `beside`: what runs already when the agent is killed. As a step begins it is nothing; then the private server is started.
+# `beside`: what runs already when the agent is killed: nothing as a step begins, the private server later.
 @pytest.mark.parametrize(
     "step, kill, beside",
     [

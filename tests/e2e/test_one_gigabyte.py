@@ -1,7 +1,4 @@
-"""The whole way with a database of more than a gigabyte: everything a person sees of a restore, and the data compared.
-
-One restore, and many looks at it: each test is one of them.
-"""
+"""The whole way with more than a gigabyte: one restore, and many looks at it. Each test is one of them."""
 
 import json
 import subprocess
@@ -15,13 +12,14 @@ from shop import Shop, numbers
 from support.kubectl import environment, kubectl, kubectl_json
 
 ORDERS = 30_000
-# The sample database is rich and slow to make, so most of the gigabyte is plain rows in a few tables beside it.
+# The sample database is rich and slow to make, so most of the gigabyte is plain rows in a few more tables.
 BULK = """
 DO $$
 BEGIN
     FOR year IN 2019..2024 LOOP
         EXECUTE format('CREATE TABLE shop.archive_%s (id integer PRIMARY KEY, body text)', year);
-        EXECUTE format('INSERT INTO shop.archive_%s SELECT n, repeat(md5(n::text), 31) FROM generate_series(1, 160000) AS n', year);
+        EXECUTE format('INSERT INTO shop.archive_%s SELECT n, repeat(md5(n::text), 31)
+                        FROM generate_series(1, 160000) AS n', year);
     END LOOP;
 END $$;
 """
@@ -52,7 +50,15 @@ def story(operator):
     seen.life_before = shop.life()
     seen.restore = restore = restores.of_shop(shop, "shop.dump", name="big")
     begun = time.monotonic()
-    words = ["kubectl", "wait", "databaserestore/big", "--for=condition=Complete", "--timeout=600s", "-n", shop.namespace]
+    words = [
+        "kubectl",
+        "wait",
+        "databaserestore/big",
+        "--for=condition=Complete",
+        "--timeout=600s",
+        "-n",
+        shop.namespace,
+    ]
     with subprocess.Popen(words, env=environment(), stdout=subprocess.PIPE, text=True) as waiting:
         with restores.sampled(restore) as seen.samples:
             restore.wait_until_ended(600)
@@ -75,9 +81,13 @@ def test_the_data_is_the_dumps_again(story):
 
 
 def test_owners_rights_and_settings_are_as_before(story):
-    settings = "SELECT setrole::regrole, setconfig FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = 'shop')"
+    settings = (
+        "SELECT setrole::regrole, setconfig FROM pg_db_role_setting s"
+        " JOIN pg_database d ON d.oid = setdatabase WHERE datname = 'shop'"
+    )
     shop = story.shop
-    owners = shop.value("SELECT DISTINCT relowner::regrole FROM pg_class WHERE relnamespace = 'shop'::regnamespace")
+    of_the_shop = "relnamespace = 'shop'::regnamespace"
+    owners = shop.value(f"SELECT DISTINCT relowner::regrole FROM pg_class WHERE {of_the_shop}")
     assert set(owners.splitlines()) >= {"shop_owner", "shopkeeper"}
     assert "TimeZone=Europe/Paris" in shop.value(settings)
     assert "shop_reader|{statement_timeout=15s}" in shop.value(settings)
@@ -94,12 +104,25 @@ def test_the_conditions_tell_the_outcome(story):
     found = {c["type"]: c["status"] for c in story.status["conditions"]}
     expected = {"Succeeded", "Complete", "Validated", "DatabaseStopped", "DataRestored", "DatabaseReady"}
     assert {name for name, status in found.items() if status == "True"} == expected
-    assert {name for name, status in found.items() if status == "False"} == {"Failed", "Reconciling", "Stalled"}
+    assert {name for name, status in found.items() if status == "False"} == {
+        "Failed",
+        "Reconciling",
+        "Stalled",
+    }
     assert all(c["observedGeneration"] == 1 and c["reason"] for c in story.status["conditions"])
 
 
 def test_the_phases_were_passed_in_order(story):
-    phases = ["Queued", "Validating", "Stopping", "Preparing", "Verifying", "Committing", "Starting", "Succeeded"]
+    phases = [
+        "Queued",
+        "Validating",
+        "Stopping",
+        "Preparing",
+        "Verifying",
+        "Committing",
+        "Starting",
+        "Succeeded",
+    ]
     told = sorted(story.restore.events(), key=lambda event: event["eventTime"])
     assert [event["reason"] for event in told] == phases
     assert {event["type"] for event in told} == {"Normal"}
@@ -152,9 +175,16 @@ def test_the_columns_of_kubectl_get(story):
     header, row = kubectl("get", "dbr", "big", namespace=story.shop.namespace).splitlines()
     assert header.split() == ["NAME", "TYPE", "SERVER", "STATUS", "PROGRESS", "TARGET", "AGE"]
     assert row.split()[:6] == ["big", "Dump", "shop", "Succeeded", "done", "shop-dumps/shop.dump"]
-    assert "shop" in kubectl("get", "dbrestore", namespace=story.shop.namespace), "the category shows servers as well"
+    assert "shop" in kubectl(
+        "get", "dbrestore", namespace=story.shop.namespace
+    ), "the category shows servers as well"
     chosen = kubectl(
-        "get", "dbr", "--field-selector=spec.serverRef.name=shop", "-o", "name", namespace=story.shop.namespace
+        "get",
+        "dbr",
+        "--field-selector=spec.serverRef.name=shop",
+        "-o",
+        "name",
+        namespace=story.shop.namespace,
     )
     assert chosen == "databaserestore.dbrestore.dev/big\n"
 
@@ -162,17 +192,22 @@ def test_the_columns_of_kubectl_get(story):
 def test_the_server_remembers_the_restore_and_is_free(story):
     status = story.shop.server_status()
     assert [(e["restore"], e["result"]) for e in status["history"]] == [("big", "Succeeded")]
-    story.shop.is_made_whole()
+    story.shop.must_be_clean()
     executed = story.restore.get()["metadata"]["annotations"]["dbrestore.dev/executed-uid"]
     assert executed == story.restore.uid
 
 
 def test_metrics_are_scraped(story, operator):
     namespace = story.shop.namespace
-    assert operator.metric("dbrestore_restores_total", namespace=namespace, type="Dump", result="Succeeded") == 1
+    assert (
+        operator.metric("dbrestore_restores_total", namespace=namespace, type="Dump", result="Succeeded") == 1
+    )
     assert operator.metric("dbrestore_status_condition", name="big", condition="Complete", status="True") == 1
     assert operator.metric("dbrestore_last_success_timestamp_seconds", server="shop") > 1.7e9
-    assert operator.metric("dbrestore_database_downtime_seconds_sum", server="shop") == story.status["downtimeSeconds"]
+    assert (
+        operator.metric("dbrestore_database_downtime_seconds_sum", server="shop")
+        == story.status["downtimeSeconds"]
+    )
     assert operator.metric("dbrestore_restore_duration_seconds_count", phase="Preparing") == 1
     assert operator.metric("dbrestore_restores_in_progress") == 0
     assert operator.metric("controller_runtime_reconcile_total", controller="restore", result="success") > 1
@@ -195,7 +230,9 @@ def test_no_password_is_in_logs_status_events_metrics_or_manifests(story, operat
     texts = {"operator's log": operator.log(), "metrics": operator.metrics()}
     for kind in ("databaserestores", "postgresservers", "events", "jobs", "pods"):
         texts[kind] = json.dumps(kubectl_json("get", kind, namespace=namespace))
-    pods = kubectl("get", "pods", "-l", "dbrestore.dev/restore-uid", "-o", "name", namespace=namespace).split()
+    pods = kubectl(
+        "get", "pods", "-l", "dbrestore.dev/restore-uid", "-o", "name", namespace=namespace
+    ).split()
     assert pods
     for pod in pods:
         texts[pod] = agent_log(pod, namespace)

@@ -21,7 +21,9 @@ def test_sigterm_ends_it_within_seconds_and_without_an_error(operator):
     wait_for("the container ended", lambda: operator_state(operator)["restartCount"] > restarts, 20)
     ended = operator_state(operator)["lastState"]["terminated"]
     assert ended["exitCode"] == 0
-    last_words = kubectl("logs", "deployment/dbrestore", "--previous", "--tail=2", namespace=operator.namespace)
+    last_words = kubectl(
+        "logs", "deployment/dbrestore", "--previous", "--tail=2", namespace=operator.namespace
+    )
     begun, done = (line.partition('"time":"')[2][11:26] for line in last_words.splitlines())
     assert seconds_of(done) - seconds_of(begun) < 5, last_words
     operator.wait_ready()
@@ -58,7 +60,9 @@ def test_it_has_no_right_that_it_does_not_need(operator, verb, resource):
 
 
 def answer_of(words):
-    return subprocess.run(["kubectl", *words], env=environment(), capture_output=True, text=True).stdout.strip()
+    return subprocess.run(
+        ["kubectl", *words], env=environment(), capture_output=True, text=True
+    ).stdout.strip()
 
 
 def test_it_sees_nothing_of_other_namespaces(operator):
@@ -82,4 +86,9 @@ def test_helm_upgrades_it_in_place(operator):
     operator.wait_ready()
     assert operator.pod()["metadata"]["uid"] != before
     assert '"message":"starting"' in operator.log()
-    assert kubectl_json("get", "deployment", "dbrestore", namespace=operator.namespace)["status"]["readyReplicas"] == 1
+    assert (
+        kubectl_json("get", "deployment", "dbrestore", namespace=operator.namespace)["status"][
+            "readyReplicas"
+        ]
+        == 1
+    )

@@ -16,7 +16,10 @@ POINT_IN_TIME = {"dump": None, "type": "PointInTime"}
         ({"acknowledgeDataLoss": None}, "`acknowledgeDataLoss` must be true"),
         ({"undo": {"restoreRef": {"name": "other"}}}, "`undo` must be set if `type` is Undo, and only then"),
         ({"type": "Backup"}, 'Unsupported value: "Backup": supported values: "PointInTime"'),
-        (POINT_IN_TIME | {"pointInTime": {"time": "2026-11-22T10:00:00"}}, "`time` must be RFC 3339 with a zone"),
+        (
+            POINT_IN_TIME | {"pointInTime": {"time": "2026-11-22T10:00:00"}},
+            "`time` must be RFC 3339 with a zone",
+        ),
     ],
     ids=["no acknowledgement", "two sources", "unknown type", "zone-less time"],
 )
@@ -85,9 +88,7 @@ def test_a_restore_that_waits_is_deleted_at_once(namespace):
 @pytest.mark.parametrize("field", ["approved", "cancelRequested"])
 def test_a_flag_once_given_cannot_be_withdrawn(namespace, field):
     restore = restores.begin(namespace, server="never-comes")
-    for value in ("true", "false"):
-        arguments = ["patch", "databaserestore", restore.name, "--type=merge", f'--patch={{"spec":{{"{field}":{value}}}}}']
-        if value == "true":
-            kubectl(*arguments, namespace=namespace)
-        else:
-            assert f"`{field}` must not be withdrawn" in refusal(*arguments, namespace=namespace)
+    patch = ["patch", "databaserestore", restore.name, "--type=merge"]
+    kubectl(*patch, f'--patch={{"spec":{{"{field}":true}}}}', namespace=namespace)
+    said = refusal(*patch, f'--patch={{"spec":{{"{field}":false}}}}', namespace=namespace)
+    assert f"`{field}` must not be withdrawn" in said

@@ -1,4 +1,4 @@
-"""Bad input that only a look at the dump, the volume or the server shows. The database runs on through all of it."""
+"""Bad input that a look at dump, volume or server shows. The database runs on through all of it."""
 
 import contextlib
 import os
@@ -31,7 +31,18 @@ def shared_shop(namespace):
 def client(shared_shop):
     """Asks the database again and again through the network; a list of the answers that were errors."""
     address, failures, done = shared_shop.address(), [], threading.Event()
-    command = ["psql", "-X", "-h", address, "-U", shared_shop.user(), "-d", shared_shop.name, "-Atc", "SELECT 1"]
+    command = [
+        "psql",
+        "-X",
+        "-h",
+        address,
+        "-U",
+        shared_shop.user(),
+        "-d",
+        shared_shop.name,
+        "-Atc",
+        "SELECT 1",
+    ]
     environment = os.environ | {"PGPASSWORD": shared_shop.password, "PGCONNECT_TIMEOUT": "3"}
 
     def ask():
@@ -57,7 +68,7 @@ def untouched(shared_shop, client):
     assert shared_shop.life() == life, "the database was stopped"
     assert client == [], "a client saw the database fail"
     assert shared_shop.replicas() == 1 or shared_shop.pod()
-    shared_shop.is_made_whole()
+    shared_shop.must_be_clean()
 
 
 def refused(shop, path, *reasons):
@@ -82,7 +93,11 @@ def refused(shop, path, *reasons):
         (lambda dump: dump[:-1], "DumpTruncated", "ends too early"),
         (lambda dump: flip(dump, len(dump) // 2), "DumpDamaged", "damaged"),
         (lambda dump: b"", "DumpEmpty", "empty"),
-        (lambda dump: b"-- PostgreSQL database dump\nCREATE TABLE t ();\n", "UnsupportedFormat", "plain text"),
+        (
+            lambda dump: b"-- PostgreSQL database dump\nCREATE TABLE t ();\n",
+            "UnsupportedFormat",
+            "plain text",
+        ),
         (lambda dump: b"\x1f\x8b" + dump, "UnsupportedFormat", "gzip"),
         (lambda dump: NEWER_ARCHIVE + dump[len(NEWER_ARCHIVE) :], "DumpTooNew", "newer pg_dump"),
     ],
@@ -195,7 +210,12 @@ def test_all_reasons_are_told_together(untouched):
         for condition in (deleting_when_scaled, two_replicas, logical_slot, subscription):
             conditions.enter_context(condition(untouched))
         conditions.enter_context(filled_up(untouched.data_on_host, leave_mb=20))
-        everything = ["ClaimWouldBeDeleted", "UnsupportedTopology", "LogicalReplicationSlots", "Subscriptions"]
+        everything = [
+            "ClaimWouldBeDeleted",
+            "UnsupportedTopology",
+            "LogicalReplicationSlots",
+            "Subscriptions",
+        ]
         refused(untouched, truncated, "DumpTruncated", *everything)
 
 

@@ -1,4 +1,4 @@
-"""Servers that are set up differently: on the volume's root, without root, stopped, with another superuser."""
+"""Servers that are set up differently: on the volume's root, without root, stopped, another superuser."""
 
 import restores
 from release import installed_operator
@@ -38,20 +38,18 @@ def restored(shop):
     restore = restores.of_shop(shop, copies.path).must_succeed()
     shop.wait_ready()
     assert shop.fingerprint() == copies.of_the_dump
-    shop.is_made_whole()
+    shop.must_be_clean()
     return restore
 
 
 def test_a_data_directory_that_is_the_root_of_its_volume(namespace):
     shop = Shop(namespace, "rooted", adapt=on_the_root_of_its_volume).deploy().fill().register()
     restored(shop)
-    shop.delete()
 
 
 def test_the_superuser_postgres(namespace):
     shop = Shop(namespace, "plain", adapt=under_its_usual_superuser).deploy().fill().register()
     restored(shop)
-    shop.delete()
 
 
 def test_a_server_that_is_scaled_to_zero_is_restored_and_stays_so(namespace):
@@ -67,7 +65,6 @@ def test_a_server_that_is_scaled_to_zero_is_restored_and_stays_so(namespace):
     shop.scale(1)
     shop.wait_ready()
     assert shop.fingerprint() == copies.of_the_dump
-    shop.delete()
 
 
 def test_the_database_is_restored_under_the_restricted_pod_security_standard(cluster):

@@ -17,7 +17,7 @@ def preparing(shop):
     shop.wait_ready()
     assert shop.fingerprint() == copies.before
     assert not [name for name in shop.databases() if name.startswith("dbrestore_new")]
-    shop.is_made_whole()
+    shop.must_be_clean()
 
 
 def test_a_cancelled_restore_leaves_the_old_data(preparing):
