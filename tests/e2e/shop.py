@@ -178,6 +178,13 @@ class Shop:
         """Equal for equal content: data, definitions, owners, rights, settings."""
         return self.sql(FINGERPRINT.read_text(), database=database)
 
+    def must_hold(self, expected, but_unlogged=False):
+        """The database's content is this. `but_unlogged`: any crash of a server empties unlogged tables."""
+        differing = sorted(set(self.fingerprint().splitlines()) ^ set(expected.splitlines()))
+        if but_unlogged:
+            differing = [line for line in differing if not line.startswith("data shop.sessions|")]
+        assert differing == []
+
     def dump(self, path):
         """Dumps the database into the claim for dumps."""
         self.execute("pg_dump", "-Fc", "-U", self.user(), "-d", self.name, "-f", f"/dumps/{path}")

@@ -47,7 +47,7 @@ def test_scaling_up_during_a_restore_is_refused_with_its_name_and_does_no_harm(s
     agent.resume()
     restore.must_succeed()
     shop.wait_ready()
-    assert shop.fingerprint() == copies.of_the_dump
+    shop.must_hold(copies.of_the_dump)
     assert "ScaledDuringRestore" in {event["reason"] for event in restore.events()}
     shop.must_be_clean()
 
@@ -69,4 +69,4 @@ def test_a_pod_that_mounts_the_data_already_is_waited_for_and_named(shop):
     finally:
         kubectl("delete", "pod", "curious", "--force", "--grace-period=0", namespace=shop.namespace)
     restore.must_succeed()
-    assert shop.fingerprint() == copies.of_the_dump
+    shop.must_hold(copies.of_the_dump)
