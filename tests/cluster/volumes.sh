@@ -24,7 +24,8 @@ kind: PersistentVolume
 metadata:
   name: $1
 spec:
-  storageClassName: local
+  # A class of its own: no claim but one that names it can take the volume.
+  storageClassName: $1
   capacity: { storage: $2Mi }
   accessModes: [ReadWriteOnce]
   persistentVolumeReclaimPolicy: Retain

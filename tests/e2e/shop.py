@@ -45,8 +45,7 @@ def claim(name, volume):
         "kind": "PersistentVolumeClaim",
         "metadata": {"name": name},
         "spec": {
-            "storageClassName": "local",
-            "volumeName": volume,
+            "storageClassName": volume,
             "accessModes": ["ReadWriteOnce"],
             "resources": {"requests": {"storage": "10Mi"}},
         },
