@@ -424,7 +424,9 @@ Plan decide(const World& world) {
                 "this version does not know the phase " + to_text(world.restore.status.phase),
                 false,
                 std::nullopt};
-    return at->handle(world);
+    Plan plan = at->handle(world);
+    look_again_at_deadline(world, plan);
+    return plan;
 }
 
 }  // namespace dbrestore::decide

@@ -1,5 +1,7 @@
 #include "decide/ways_out.h"
 
+#include <algorithm>
+
 #include "decide/narrate.h"
 #include "decide/validate.h"
 
@@ -77,6 +79,16 @@ std::optional<Plan> way_out(const World& world) {
         if (auto plan = cancel(world, "cancellation was requested")) return plan;
     }
     return check_deadlines(world);
+}
+
+void look_again_at_deadline(const World& world, Plan& plan) {
+    using std::chrono::milliseconds;
+    const auto& restore = world.restore;
+    if (restore.status.phase > Phase::queued) return;
+    const double left = static_cast<double>(restore.spec.starting_deadline_seconds) -
+                        base::seconds_between(restore.meta.creation_time, world.now);
+    const milliseconds at_deadline(static_cast<int64_t>(left * 1000) + 1);
+    plan.look_again_after = std::min(plan.look_again_after.value_or(at_deadline), at_deadline);
 }
 
 }  // namespace dbrestore::decide

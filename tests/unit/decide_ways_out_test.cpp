@@ -80,6 +80,15 @@ TEST(WayOut, a_restore_that_waited_too_long_never_starts) {
     });
 }
 
+TEST(WayOut, a_restore_that_waits_is_looked_at_when_its_start_deadline_passes) {
+    for (const Phase phase : {Phase::pending, Phase::queued}) {
+        const World waiting = at(phase).with_lock_of("rival").after_seconds(3590);
+        const auto again = decide::decide(waiting).look_again_after;
+        ASSERT_TRUE(again.has_value()) << resources::to_text(phase);
+        EXPECT_LE(*again, std::chrono::milliseconds(10001));
+    }
+}
+
 TEST(WayOut, the_active_deadline_counts_until_the_commit) {
     const auto after_a_minute = [](Phase phase) {
         return at(phase).where([](World& w) { w.restore.spec.active_deadline_seconds = 30; });
