@@ -9,14 +9,6 @@
 
 namespace dbrestore::agent {
 
-namespace {
-
-// Longer than a running server leaves pg_control alone while it stops or recovers; a quiet one holds the lock
-// or a pod.
-constexpr std::chrono::seconds control_interval{2};
-
-}  // namespace
-
 std::optional<AgentResult> take_hold(const Context& context, Work& work) {
     struct stat status {};
     if (::stat(context.request.data_directory.c_str(), &status) != 0 || !S_ISDIR(status.st_mode)) {
@@ -48,7 +40,7 @@ std::optional<AgentResult> put_behind_stub(const Context& context, Work& work, b
         if (!version) return from_error("DataDirectoryDamaged", version.error());
         const auto before = read_control_data(directory, *version);
         if (!before) return from_error("ControlFileUnreadable", before.error());
-        std::this_thread::sleep_for(control_interval);
+        std::this_thread::sleep_for(context.surroundings.control_interval);
         const auto after = read_control_data(directory, *version);
         if (!after) return from_error("ControlFileUnreadable", after.error());
         if (before->text != after->text)

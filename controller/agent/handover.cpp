@@ -12,7 +12,7 @@ namespace dbrestore::agent {
 namespace {
 
 // Many statements in one round trip, but not so many that one message becomes huge.
-constexpr size_t batch_bytes = 256 * 1024;
+constexpr size_t batch_bytes = 262144;
 
 class Batch {
 public:
@@ -82,7 +82,7 @@ base::Status add_grant(Session& session, Batch& batch, const std::string& granto
                        const std::string& statement) {
     if (grantor.empty()) return batch.add(statement);
     if (auto flushed = batch.flush(); !flushed) return flushed;
-    const auto granted =
+    auto granted =
         session.run("BEGIN;SET LOCAL ROLE " + quote_identifier(grantor) + ";" + statement + ";COMMIT");
     if (granted) return granted;
     if (auto aborted = session.run("ROLLBACK"); !aborted) return aborted;

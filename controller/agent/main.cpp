@@ -3,6 +3,7 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -65,6 +66,9 @@ int run_step(const dbrestore::agent::Step& step) {
         environment("DBRESTORE_TEMPORARY_DIRECTORY", surroundings.temporary_directory.c_str());
     surroundings.termination_path =
         environment("DBRESTORE_TERMINATION_LOG", surroundings.termination_path.c_str());
+    if (const std::string interval = environment("DBRESTORE_CONTROL_INTERVAL_MS"); !interval.empty()) {
+        surroundings.control_interval = std::chrono::milliseconds(std::atoi(interval.c_str()));
+    }
     agent::Report report(STDOUT_FILENO, step.name);
     auto request =
         dbrestore::resources::request_from_text(environment(dbrestore::resources::request_variable));

@@ -114,6 +114,7 @@ base::Result<Session> Session::open(const ConnectTarget& target) {
 
 base::Result<Rows> Session::query(const std::string& sql, const std::vector<std::string>& parameters) {
     std::vector<const char*> values;
+    values.reserve(parameters.size());
     for (const auto& parameter : parameters) values.push_back(parameter.c_str());
     // Without parameters the simple protocol, which takes several statements at once.
     const OwnedResult result{parameters.empty() ? PQexec(connection_.get(), sql.c_str())

@@ -32,14 +32,13 @@ Settings settings_from_arguments(const std::vector<std::string>& arguments) {
     Settings settings;
     for (size_t i = 0; i < arguments.size(); ++i) {
         const std::string& argument = arguments[i];
-        if (argument == "-c" || argument == "--") {
-            if (argument == "-c" && i + 1 < arguments.size()) add_setting(settings, arguments[++i]);
-        } else if (const char* name = name_of_short_option(argument);
-                   name != nullptr && i + 1 < arguments.size()) {
+        const bool has_next = i + 1 < arguments.size();
+        const char* name = name_of_short_option(argument);
+        if (argument == "-c" && has_next) {
+            add_setting(settings, arguments[++i]);
+        } else if (name != nullptr && has_next) {
             add_setting(settings, std::string(name) + "=" + arguments[++i]);
-        } else if (argument.starts_with("--")) {
-            add_setting(settings, argument.substr(2));
-        } else if (argument.starts_with("-c")) {
+        } else if (argument.starts_with("--") || argument.starts_with("-c")) {
             add_setting(settings, argument.substr(2));
         }
     }
@@ -104,8 +103,7 @@ std::vector<std::string> server_arguments(const Settings& theirs, const Settings
     std::vector<std::string> arguments;
     for (const Settings* list : {&theirs, &ours}) {
         for (const auto& [name, value] : *list) {
-            arguments.push_back("-c");
-            arguments.push_back(name + "=" + value);
+            arguments.insert(arguments.end(), {"-c", std::string(name).append("=").append(value)});
         }
     }
     return arguments;

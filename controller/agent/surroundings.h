@@ -2,6 +2,7 @@
 // Where the agent runs: the paths that the pod gives it, so that tests can give others, and the outcome of a
 // step.
 
+#include <chrono>
 #include <string>
 
 #include "agent/report.h"
@@ -16,6 +17,9 @@ struct Surroundings {
     std::string temporary_directory = "/tmp";
     std::string termination_path = "/dev/termination-log";
     std::string pod_uid;
+    // How long pg_control must stand still. Longer than a running server leaves it alone while it stops or
+    // recovers; a quiet one holds the lock or a pod.
+    std::chrono::milliseconds control_interval{2000};
 };
 
 // Everything a step may use.

@@ -47,6 +47,17 @@ base::Result<std::vector<std::string>> entries_to_move(const std::string& folder
     return names;
 }
 
+// Overwrites nothing: two databases must never be mixed.
+base::Status move_one(const std::string& from, const std::string& to) {
+    if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0)
+        return base::success();
+    struct stat status {};
+    // Some file systems know no flags.
+    const bool may_try_without = errno == EINVAL && ::lstat(to.c_str(), &status) != 0;
+    if (may_try_without && ::rename(from.c_str(), to.c_str()) == 0) return base::success();
+    return io_error("cannot move " + from + " to " + to);
+}
+
 }  // namespace
 
 bool Tree::is_hidden() const {
@@ -101,12 +112,7 @@ base::Status Tree::move_all(const std::string& from, const std::string& to) cons
     const auto names = entries_to_move(from);
     if (!names) return names.error();
     for (const auto& name : *names) {
-        if (::renameat2(AT_FDCWD, (from + "/" + name).c_str(), AT_FDCWD, (to + "/" + name).c_str(),
-                        RENAME_NOREPLACE) == 0)
-            continue;
-        if (errno == EINVAL && ::rename((from + "/" + name).c_str(), (to + "/" + name).c_str()) == 0)
-            continue;
-        return io_error("cannot move " + from + "/" + name + " to " + to);
+        if (auto moved = move_one(from + '/' + name, to + '/' + name); !moved) return moved;
     }
     if (auto synced = base::sync_directory(to); !synced) return synced;
     return base::sync_directory(from);

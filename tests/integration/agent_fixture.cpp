@@ -31,6 +31,8 @@ namespace fs = std::filesystem;
 constexpr const char* os_user = "postgres";
 constexpr const char* restore_uid = "0a1b2c3d-1111-4222-8333-444455556666";
 constexpr int sample_scale = 300;
+// Two seconds in a pod; waiting that long would be half of the time of these tests.
+constexpr const char* control_interval_ms = "300";
 constexpr int64_t wanted_memory_bytes = int64_t{2} << 30;
 
 std::vector<std::string> as_postgres(const std::vector<std::string>& arguments) {
@@ -107,7 +109,9 @@ pid_t start_postgres(const std::string& data, int64_t port, std::vector<std::str
                                        "-c",
                                        "unix_socket_directories=" + fs::path(data).parent_path().string(),
                                        "-c",
-                                       "fsync=off"};
+                                       "fsync=off",
+                                       "-c",
+                                       "dynamic_shared_memory_type=mmap"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     base::ProcessSpec spec;
     spec.arguments = as_postgres(arguments);
@@ -290,6 +294,7 @@ std::string AgentTest::fingerprint(const std::string& database) {
 
 void AgentTest::dump(const std::string& file, const std::string& database,
                      const std::vector<std::string>& options) {
+    fs::remove(folder_ + "/source/" + file);
     std::vector<std::string> arguments{program("pg_dump"),
                                        "--host=" + folder_,
                                        "--port=" + std::to_string(port_),
@@ -313,6 +318,8 @@ resources::AgentRequest AgentTest::request(const std::string& step) const {
     request.password_key = "password";
     request.database = "shop";
     request.dump_path = "shop.dump";
+    // A killed server leaves its shared memory: so it lies in the test's folder.
+    request.server_arguments = {"-c", "dynamic_shared_memory_type=mmap"};
     request.new_database = "dbrestore_new_0a1b2c3d";
     request.old_database = "dbrestore_old_0a1b2c3d";
     request.role = "dbrestore_0a1b2c3d";
@@ -335,6 +342,7 @@ std::map<std::string, std::string> environment_of(const resources::AgentRequest&
             {"DBRESTORE_SECRET_DIRECTORY", folder + "/secret"},
             {"DBRESTORE_TEMPORARY_DIRECTORY", folder + "/tmp"},
             {"DBRESTORE_TERMINATION_LOG", folder + "/tmp/termination"},
+            {"DBRESTORE_CONTROL_INTERVAL_MS", control_interval_ms},
             {"HOME", "/nonexistent"}};
 }
 
