@@ -28,6 +28,13 @@ Overloaded(Ts...) -> Overloaded<Ts...>;
 // 1024 bytes is the API's bound for an event's note.
 constexpr size_t max_note_bytes = 1000;
 
+// Half a character would be no UTF-8, and no JSON could be made of it.
+std::string note_of(const std::string& text) {
+    size_t end = std::min(text.size(), max_note_bytes);
+    while (end < text.size() && end > 0 && (static_cast<unsigned char>(text[end]) & 0xC0) == 0x80) --end;
+    return text.substr(0, end);
+}
+
 std::string version_of(const json& document) {
     return resources::text_at(document, "metadata.resourceVersion");
 }
@@ -225,7 +232,7 @@ void Applier::speak(const resources::DatabaseRestore& restore, const decide::Spe
                         {"action", "Restore"},
                         {"reason", event.reason},
                         {"type", event.warning ? "Warning" : "Normal"},
-                        {"note", event.message.substr(0, max_note_bytes)},
+                        {"note", note_of(event.message)},
                         {"regarding",
                          {{"apiVersion", resources::api_version},
                           {"kind", "DatabaseRestore"},

@@ -32,9 +32,13 @@ protected:
         world_.workload->meta.resource_version = "700";
     }
 
-    base::Status apply(std::vector<decide::Action> actions) { return applier_.apply(world_, {std::move(actions), "", false, std::nullopt}); }
+    base::Status apply(std::vector<decide::Action> actions) {
+        return applier_.apply(world_, {std::move(actions), "", false, std::nullopt});
+    }
     json sent(size_t index) const { return json::parse(server_.requests.at(index).body); }
-    void answer_with_version(const std::string& version) { server_.respond(200, R"({"metadata": {"resourceVersion": ")" + version + R"("}})"); }
+    void answer_with_version(const std::string& version) {
+        server_.respond(200, R"({"metadata": {"resourceVersion": ")" + version + R"("}})");
+    }
 
     FakeHttp server_;
     kube::Client client_{server_};
@@ -101,7 +105,11 @@ TEST_F(Apply, TheServersFinalizerStaysWhileAnotherRestoreHoldsItsLock) {
 }
 
 json job_of(const std::string& uid) {
-    return {{"metadata", {{"name", "dbr-11111111-prepare-1"}, {"namespace", "shop"}, {"resourceVersion", "9"}, {"labels", {{decide::restore_uid_label, uid}}}}}};
+    return {{"metadata",
+             {{"name", "dbr-11111111-prepare-1"},
+              {"namespace", "shop"},
+              {"resourceVersion", "9"},
+              {"labels", {{decide::restore_uid_label, uid}}}}}};
 }
 
 TEST_F(Apply, AJobThatExistsAlreadyAndIsOursIsSuccess) {
@@ -130,6 +138,14 @@ TEST_F(Apply, AnEventThatCannotBeRecordedDoesNotStopTheRestore) {
     EXPECT_EQ(server_.requests.size(), 2u);
 }
 
+TEST_F(Apply, AnEventsLongNoteIsCutBetweenCharacters) {
+    answer_with_version("8");
+    std::string note = "x";
+    while (note.size() < 1200) note += "ü";
+    ASSERT_TRUE(apply({decide::Speak{true, "RestoreFailed", note}}));
+    EXPECT_EQ(sent(0)["note"].get<std::string>().size(), 999u);
+}
+
 TEST_F(Apply, ARestoreThatEndedIsCountedOnce) {
     auto status = world_.restore.status;
     world_.restore.spec.type = "Dump";
@@ -141,13 +157,16 @@ TEST_F(Apply, ARestoreThatEndedIsCountedOnce) {
     kube::WorkQueue queue;
     Caches caches(queue, queue);
     const std::string text = metrics_.expose(caches, {{"restore", &queue}}, 2);
-    EXPECT_NE(text.find(R"(dbrestore_restores_total{namespace="shop",result="Succeeded",type="Dump"} 1)"), std::string::npos) << text;
+    EXPECT_NE(text.find(R"(dbrestore_restores_total{namespace="shop",result="Succeeded",type="Dump"} 1)"),
+              std::string::npos)
+        << text;
     EXPECT_NE(text.find("dbrestore_database_downtime_seconds_sum"), std::string::npos);
 }
 
 TEST(OwnWrites, AKeyWaitsUntilTheCacheHasSeenOurWrite) {
     OwnWrites writes;
-    kube::Cache<resources::Job> cache([](const json& o) { return std::optional(resources::job_from_json(o)); });
+    kube::Cache<resources::Job> cache(
+        [](const json& o) { return std::optional(resources::job_from_json(o)); });
     cache.begin_replace();
     cache.finish_replace(5);
     const resources::Key key{"shop", "friday"};
@@ -160,7 +179,8 @@ TEST(OwnWrites, AKeyWaitsUntilTheCacheHasSeenOurWrite) {
 
 TEST(OwnWrites, AnApiServerThatCountsAnewDoesNotBlockAKeyForever) {
     OwnWrites writes;
-    kube::Cache<resources::Job> cache([](const json& o) { return std::optional(resources::job_from_json(o)); });
+    kube::Cache<resources::Job> cache(
+        [](const json& o) { return std::optional(resources::job_from_json(o)); });
     writes.remember("job", {"shop", "friday"}, "6000", testing::noon);
     EXPECT_FALSE(writes.seen("job", {"shop", "friday"}, cache, testing::noon + std::chrono::seconds(9)));
     EXPECT_TRUE(writes.seen("job", {"shop", "friday"}, cache, testing::noon + std::chrono::seconds(11)));

@@ -19,11 +19,15 @@ std::string answer_to(int port, const std::string& request) {
     address.sin_family = AF_INET;
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     address.sin_port = htons(static_cast<uint16_t>(port));
-    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) return "cannot connect";
-    if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) != static_cast<ssize_t>(request.size())) return "cannot send";
+    if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+        return "cannot connect";
+    if (::send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL) !=
+        static_cast<ssize_t>(request.size()))
+        return "cannot send";
     std::string answer;
     char buffer[4096];
-    for (ssize_t count = ::recv(fd.get(), buffer, sizeof buffer, 0); count > 0; count = ::recv(fd.get(), buffer, sizeof buffer, 0)) {
+    for (ssize_t count = ::recv(fd.get(), buffer, sizeof buffer, 0); count > 0;
+         count = ::recv(fd.get(), buffer, sizeof buffer, 0)) {
         answer.append(buffer, static_cast<size_t>(count));
     }
     return answer;
@@ -34,7 +38,13 @@ std::string get(int port, const std::string& path, const std::string& method = "
 }
 
 std::unique_ptr<HttpServer> serving() {
-    auto server = HttpServer::start("127.0.0.1:0", {{"/healthz", [] { return HttpReply{200, "ok\n"}; }}, {"/broken", [] { return HttpReply{503, "not yet\n"}; }}});
+    auto server = HttpServer::start("127.0.0.1:0", {{"/healthz",
+                                                     [] {
+                                                         return HttpReply{200, "ok\n"};
+                                                     }},
+                                                    {"/broken", [] {
+                                                         return HttpReply{503, "not yet\n"};
+                                                     }}});
     EXPECT_TRUE(server) << "cannot listen on the loopback";
     return std::move(*server);
 }
@@ -59,7 +69,8 @@ TEST(HttpServer, OutlivesGarbage) {
 }
 
 TEST(HttpServer, RefusesAnAddressThatIsNone) {
-    for (const char* address : {"", "localhost:80", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:x", "1.2.3:80"}) {
+    for (const char* address :
+         {"", "localhost:80", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:x", "1.2.3:80"}) {
         const auto server = HttpServer::start(address, {});
         ASSERT_FALSE(server) << address;
         EXPECT_EQ(server.error().kind, base::ErrorKind::invalid) << address;
@@ -82,7 +93,8 @@ base::Result<Options> parse(std::vector<std::string> words) {
 }
 
 TEST(Options, AreReadInBothForms) {
-    const auto options = parse({"--agent-image", "agent:1", "--namespace=shop", "--workers", "3", "--log-level=debug"});
+    const auto options =
+        parse({"--agent-image", "agent:1", "--namespace=shop", "--workers", "3", "--log-level=debug"});
     ASSERT_TRUE(options);
     EXPECT_EQ(options->agent_image, "agent:1");
     EXPECT_EQ(options->namespace_name, "shop");
@@ -117,7 +129,8 @@ TEST(Metrics, PleasePromtool) {
     metrics.queue_worked("restore", 0.001);
     resources::DatabaseRestore restore;
     resources::RestoreStatus status;
-    for (const auto phase : {resources::Phase::queued, resources::Phase::validating, resources::Phase::failed}) {
+    for (const auto phase :
+         {resources::Phase::queued, resources::Phase::validating, resources::Phase::failed}) {
         status.phase = phase;
         status.downtime_seconds = 3;
         metrics.status_saved(restore, status, base::SystemClock{}.now());
