@@ -48,7 +48,8 @@ base::Result<std::vector<std::string>> entries_to_move(const std::string& folder
 }
 
 // Overwrites nothing: two databases must never be mixed.
-base::Status move_one(const std::string& from, const std::string& to) {
+base::Status move_one(const std::string& from_folder, const std::string& to_folder, const std::string& name) {
+    const std::string from = from_folder + "/" + name, to = to_folder + "/" + name;
     if (::renameat2(AT_FDCWD, from.c_str(), AT_FDCWD, to.c_str(), RENAME_NOREPLACE) == 0)
         return base::success();
     struct stat status {};
@@ -112,7 +113,7 @@ base::Status Tree::move_all(const std::string& from, const std::string& to) cons
     const auto names = entries_to_move(from);
     if (!names) return names.error();
     for (const auto& name : *names) {
-        if (auto moved = move_one(from + '/' + name, to + '/' + name); !moved) return moved;
+        if (auto moved = move_one(from, to, name); !moved) return moved;
     }
     if (auto synced = base::sync_directory(to); !synced) return synced;
     return base::sync_directory(from);
