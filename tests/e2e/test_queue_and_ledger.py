@@ -14,6 +14,9 @@ def test_a_second_restore_waits_its_turn_and_then_runs(shop):
     agent = catch_agent(first.uid, "preflight")
     second = restores.of_shop(shop, second_copies.path).wait_for_phase("Queued")
     second.wait_until("the first is named", lambda: f'DatabaseRestore "{first.name}"' in second.message())
+    impatient = restores.of_shop(shop, second_copies.path, startingDeadlineSeconds=4)
+    impatient.wait_until_ended(15).must_have("Failed", "StartDeadlineExceeded")
+    assert first.name in impatient.message()
     assert shop.server_status()["activeRestore"]["name"] == first.name
     agent.resume()
     first.must_succeed()

@@ -68,7 +68,7 @@ def test_a_server_with_something_to_suspend_is_not_supported_yet(namespace):
 
 def test_a_restore_that_waited_too_long_never_starts(namespace):
     restore = restores.begin(namespace, server="never-comes", startingDeadlineSeconds=3)
-    restore.wait_until_ended(60).must_have("Failed", "StartDeadlineExceeded")
+    restore.wait_until_ended(15).must_have("Failed", "StartDeadlineExceeded")
     assert 'PostgresServer "never-comes" does not exist' in restore.message()
 
 
