@@ -159,7 +159,7 @@ base::Status PrivateServer::settle_configuration(const WorkFolder& folder, Setti
             name == std::string_view("max_prepared_xacts")   ? "max_prepared_transactions"
             : name == std::string_view("max_locks_per_xact") ? "max_locks_per_transaction"
                                                              : name;
-        if (!value.empty()) text += setting + " = " + value + "\n";
+        if (!value.empty()) text.append(setting).append(" = ").append(value).append("\n");
     }
     theirs.emplace_back("config_file", place_ + "/postgresql.conf");
     return base::write_file_durably(place_ + "/postgresql.conf", text);

@@ -67,7 +67,7 @@ base::Result<std::string> data_version(const std::string& directory) {
 
 base::Result<std::string> find_program(const std::string& name, const std::string& version) {
     for (const auto& folder : candidate_folders(version)) {
-        const std::string program = folder + "/" + name;
+        const std::string program = std::string(folder).append("/").append(name);
         if (::access(program.c_str(), X_OK) != 0) continue;
         if (version.empty() || is_of_version(program, version)) return program;
     }
