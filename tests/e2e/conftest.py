@@ -7,6 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from processes import Held  # noqa: E402
 from release import installed_operator, story  # noqa: E402
 from shop import Shop  # noqa: E402
 from support.kubectl import ROOT, environment, kubectl, kubectl_json, wait_for  # noqa: E402
@@ -51,6 +52,7 @@ def shared_shop(namespace):
 @pytest.fixture
 def shop(shared_shop):
     """A database that runs, with no restore at work on it, whatever the test before left."""
+    Held.resume_all()
     kubectl("delete", "databaserestores", "--all", "--timeout=120s", namespace=shared_shop.namespace)
     shared_shop.scale(1)
     shared_shop.wait_ready()
