@@ -24,7 +24,7 @@ std::vector<Scenario> make() {
         {Phase::pending, Phase::cancelled},   {Phase::queued, Phase::cancelled},
         {Phase::validating, Phase::cancelled}, {Phase::stopping, Phase::cancelled},
         {Phase::preparing, Phase::cancelled},  {Phase::verifying, Phase::cancelled},
-        {Phase::committing, Phase::cancelled}, {Phase::starting, Phase::succeeded}};
+        {Phase::committing, Phase::cancelled}, {Phase::starting, Phase::cancelled}};
     for (const auto& [phase, end] : phases) {
         all.push_back({.name = "cancel_in_" + to_text(phase), .ends = end, .cues = {{phase, Fault::cancelled}}});
         all.push_back(
