@@ -194,7 +194,7 @@ void Simulation::step_cues() {
     const auto phase = resources::phase_from_text(text_at(*restore, "status.phase"));
     if (settings_.scenario->operator_is_away && operator_back_ == decltype(operator_back_){} &&
         phase == Phase::preparing)
-        operator_back_ = clock_.steady() + 24h;
+        operator_back_ = clock_.steady() + 10h;
     const auto cue = std::ranges::find_if(cues_, [&](const Cue& c) { return c.phase == phase; });
     if (cue == cues_.end()) return;
     const Fault act = cue->act;
