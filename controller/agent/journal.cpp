@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -22,6 +23,8 @@ using base::error;
 using base::ErrorKind;
 using resources::text_at;
 
+// Only successes are remembered for ever.
+constexpr int64_t max_failed_entries = 1000;
 constexpr off_t ballast_bytes = 64 << 20;
 constexpr std::chrono::seconds lock_patience{60};
 constexpr std::array state_names{"Preparing", "Prepared", "Committing", "Committed", "RolledBack"};
@@ -46,6 +49,8 @@ std::string to_text(const Journal& j) {
                  {"restoreName", j.restore_name},
                  {"podUID", j.pod_uid},
                  {"attempt", j.attempt},
+                 {"sequence", j.sequence},
+                 {"undo", j.undo},
                  {"database", j.database},
                  {"newDatabase", j.new_database},
                  {"oldDatabase", j.old_database},
@@ -69,6 +74,8 @@ std::optional<Journal> journal_from_text(const std::string& text) {
     j.restore_name = text_at(document, "restoreName");
     j.pod_uid = text_at(document, "podUID");
     j.attempt = resources::integer_at(document, "attempt", 1);
+    j.sequence = resources::integer_at(document, "sequence");
+    j.undo = resources::flag_at(document, "undo");
     j.database = text_at(document, "database");
     j.new_database = text_at(document, "newDatabase");
     j.old_database = text_at(document, "oldDatabase");
@@ -82,8 +89,10 @@ std::optional<Journal> journal_from_text(const std::string& text) {
 std::string to_text(const std::vector<LedgerEntry>& ledger) {
     nlohmann::json document = nlohmann::json::array();
     for (const auto& entry : ledger) {
-        document.push_back(
-            {{"restoreName", entry.restore_name}, {"restoreUID", entry.restore_uid}, {"time", entry.time}});
+        document.push_back({{"restoreName", entry.restore_name},
+                            {"restoreUID", entry.restore_uid},
+                            {"time", entry.time},
+                            {"succeeded", entry.succeeded}});
     }
     return dump(document);
 }
@@ -93,8 +102,8 @@ std::optional<std::vector<LedgerEntry>> ledger_from_text(const std::string& text
     if (!document.is_array()) return std::nullopt;
     std::vector<LedgerEntry> ledger;
     for (const auto& entry : document) {
-        ledger.push_back(
-            {text_at(entry, "restoreName"), text_at(entry, "restoreUID"), text_at(entry, "time")});
+        ledger.push_back({text_at(entry, "restoreName"), text_at(entry, "restoreUID"), text_at(entry, "time"),
+                          resources::flag_at(entry, "succeeded", true)});
     }
     return ledger;
 }
@@ -157,22 +166,19 @@ base::Result<std::vector<LedgerEntry>> WorkFolder::ledger() const {
     return std::move(*entries);
 }
 
-base::Status WorkFolder::add_to_ledger(const LedgerEntry& entry) const {
+base::Status WorkFolder::add_to_ledger(LedgerEntry entry) const {
     auto entries = ledger();
     if (!entries) return entries.error();
-    for (const auto& known : *entries) {
-        if (known.restore_uid == entry.restore_uid) return base::success();
-    }
-    entries->push_back(entry);
-    return save_ledger(*entries);
-}
-
-base::Status WorkFolder::remove_from_ledger(const std::string& restore_uid) const {
-    auto entries = ledger();
-    if (!entries) return entries.error();
-    if (std::erase_if(*entries, [&](const LedgerEntry& entry) { return entry.restore_uid == restore_uid; }) ==
-        0)
+    const auto of_the_same = [&](const LedgerEntry& known) { return known.restore_uid == entry.restore_uid; };
+    if (std::ranges::any_of(*entries, [&](const LedgerEntry& known) {
+            return of_the_same(known) && known.succeeded == entry.succeeded;
+        }))
         return base::success();
+    std::erase_if(*entries, of_the_same);
+    entries->push_back(std::move(entry));
+    const auto failed = [](const LedgerEntry& known) { return !known.succeeded; };
+    if (std::ranges::count_if(*entries, failed) > max_failed_entries)
+        entries->erase(std::ranges::find_if(*entries, failed));
     return save_ledger(*entries);
 }
 

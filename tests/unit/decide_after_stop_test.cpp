@@ -137,8 +137,19 @@ void never_scaled(World& w) {
 TEST(Starting, lowers_the_fence_then_scales_then_waits_then_verifies) {
     check({
         {"the stage is saved first", starting().in_step("commit", 1, "uid"), "SaveRestore(Starting)"},
-        {"the fence goes down before the scaling", starting().with_fence().scaled_to(0).without_pods(),
-         "SaveLock(held)"},
+        {"a cached view does not lower the fence", starting().with_fence().scaled_to(0).without_pods(),
+         "LookFresh"},
+        {"the fence goes down before the scaling",
+         starting().with_fence().scaled_to(0).without_pods().seen_fresh(), "SaveLock(held)"},
+        {"but not while a Job that came late may still write",
+         starting()
+             .with_fence()
+             .scaled_to(0)
+             .without_pods()
+             .with_job("prepare", 1)
+             .in_step("start", 1)
+             .seen_fresh(),
+         "DeleteJob(dbr-11111111-prepare-1)"},
         {"a cached view scales nothing", starting().scaled_to(0).without_pods(), "LookFresh"},
         {"scaled to its former size", starting().scaled_to(0).without_pods().seen_fresh(), "Scale(1)"},
         {"the pod is not ready yet", starting().without_pods(), ""},
@@ -231,7 +242,7 @@ WorldBuilder restarting() {
 
 TEST(RollingBack, ends_with_the_reason_it_began_with_once_the_old_data_is_served) {
     check({
-        {"fence first", restarting().with_fence(), "SaveLock(held)"},
+        {"fence first", restarting().with_fence().seen_fresh(), "SaveLock(held)"},
         {"then the former size", restarting().scaled_to(0).seen_fresh(), "Scale(1)"},
         {"then it waits for the pod", restarting().without_pods(), ""},
         {"served again", restarting(), "SaveRestore(Failed) Speak(ConstraintViolated)", "ConstraintViolated",
