@@ -149,7 +149,12 @@ Election after(Election e, const LeaseOutcome& outcome, const LeaseTimes& times,
     } else {
         const ErrorKind kind = std::get<LeaseFailed>(outcome).error.kind;
         const bool outdated = kind == ErrorKind::conflict || kind == ErrorKind::not_found;
-        e.last = outdated ? Election::Last::conflict : Election::Last::failed;
+        // A read that failed after a conflict is still to be made: a write without it would be a conflict
+        // again.
+        if (outdated)
+            e.last = Election::Last::conflict;
+        else if (e.last != Election::Last::conflict)
+            e.last = Election::Last::failed;
     }
     return e;
 }

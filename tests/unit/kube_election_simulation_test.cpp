@@ -18,6 +18,7 @@ struct Faults {
     double lost_request = 0, lost_answer = 0, refused = 0, pause = 0;
     milliseconds longest_delay{50};
     milliseconds longest_pause{0};
+    milliseconds apart{0};  // at least, one fault and the next
 };
 
 class Simulation {
@@ -42,6 +43,7 @@ public:
     // As the operator does on SIGTERM once its work has ended: no faults, so in one go.
     void give_back(size_t index) {
         crash(index);
+        processes_[index].election = {};
         if (lease_.holder != processes_[index].identity) return;
         store(given_back(lease_, processes_[index].wall(now_)));
     }
@@ -105,13 +107,18 @@ private:
     int64_t between(int64_t from, int64_t to) {
         return std::uniform_int_distribution<int64_t>(from, to)(random_);
     }
+    bool strikes(double probability) {
+        if (uniform() >= probability || now_ < last_fault_ + faults.apart) return false;
+        last_fault_ = now_;
+        return true;
+    }
     milliseconds delay() { return milliseconds(between(1, faults.longest_delay.count())); }
     bool leading(const Process& process) const {
         return leads(process.election, times_, process.clock(now_));
     }
 
     void advance(Process& process) {
-        if (uniform() < faults.pause) {  // stopped just here, with whatever it was about to do
+        if (strikes(faults.pause)) {  // stopped just here, with whatever it was about to do
             process.wake = now_ + milliseconds(between(1, faults.longest_pause.count()));
             return;
         }
@@ -155,17 +162,17 @@ private:
         process.stage = Stage::answer;
         process.wake = now_ + delay();
         const LeaseFailed unanswered{base::error(base::ErrorKind::unavailable, "no answer in time")};
-        if (uniform() < faults.refused) {
+        if (strikes(faults.refused)) {
             process.outcome = unanswered;  // 503
             return;
         }
-        if (uniform() < faults.lost_request) {
+        if (strikes(faults.lost_request)) {
             process.outcome = unanswered;
             process.wake = now_ + times_.request_timeout;
             return;
         }
         process.outcome = process.writes ? written(*process.writes) : LeaseOutcome(LeaseSeen{lease_});
-        if (uniform() < faults.lost_answer) {
+        if (strikes(faults.lost_answer)) {
             process.outcome = unanswered;
             process.wake = now_ + times_.request_timeout;
         }
@@ -199,7 +206,7 @@ private:
     std::vector<Process> processes_;
     LeaseRecord lease_;
     int version_ = 0;
-    milliseconds now_{0};
+    milliseconds now_{0}, last_fault_{0};
     int restarts_ = 0;
 };
 
@@ -209,10 +216,10 @@ std::function<bool()> somebody_leads(const Simulation& simulation) {
 
 TEST(ElectionSimulation, TwoNeverLeadAtOnceWhateverIsLostLateOrPaused) {
     int restarts = 0, changes = 0;
-    for (uint64_t seed = 1; seed <= 600; ++seed) {
+    for (uint64_t seed = 1; seed <= 300; ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed));
         Simulation simulation(seed % 2 == 0 ? 2 : 3, seed);
-        simulation.faults = {0.1, 0.1, 0.2, 0.05, 1'200ms, 40'000ms};
+        simulation.faults = {0.1, 0.1, 0.2, 0.05, 1'200ms, 40'000ms, 0ms};
         simulation.run(10min);
         if (::testing::Test::HasFatalFailure()) return;
         simulation.faults = {};
@@ -225,12 +232,12 @@ TEST(ElectionSimulation, TwoNeverLeadAtOnceWhateverIsLostLateOrPaused) {
     EXPECT_GT(changes, 1000);
 }
 
-TEST(ElectionSimulation, OneLeadsOnWhileNothingWorseHappensThanSlowAndLostRequestsNowAndThen) {
-    for (uint64_t seed = 1; seed <= 100; ++seed) {
+TEST(ElectionSimulation, NoSingleRequestThatIsLostOrRefusedCostsTheLeadership) {
+    for (uint64_t seed = 1; seed <= 50; ++seed) {
         SCOPED_TRACE("seed " + std::to_string(seed));
         Simulation simulation(2, seed);
         simulation.run(1min);
-        simulation.faults = {0.01, 0.01, 0.05, 0, 300ms, 0ms};
+        simulation.faults = {0.3, 0.3, 0.3, 0, 300ms, 0ms, 10s};
         simulation.run(10min);
         EXPECT_EQ(simulation.restarts(), 0);
         EXPECT_EQ(simulation.changes_of_leader(), 0);

@@ -94,6 +94,12 @@ TEST(LeaseDecisions, AFailureDoesNotProlongLeadership) {
     EXPECT_FALSE(leads(e, kTimes, kStart + 10s));
 }
 
+TEST(LeaseDecisions, AReadThatFailedAfterAConflictIsMadeAgain) {
+    const Election e =
+        after(leader(Last::conflict, held_by("a")), failure(ErrorKind::unavailable), kTimes, kStart, kStart);
+    EXPECT_EQ(shown(next(e, "a", kTimes, kStart + 500ms)), "read");
+}
+
 TEST(LeaseDecisions, AnotherHolderCountsFromWhenTheReadCameBackAndEachChangeBeginsAnew) {
     Election e = after({}, LeaseSeen{held_by("b", "7")}, kTimes, kStart, kStart + 2s);
     e = after(e, LeaseSeen{held_by("b", "7")}, kTimes, kStart + 9s, kStart + 9s);
