@@ -41,6 +41,12 @@ struct LedgerEntry {
     std::string restore_name, restore_uid, time;
 };
 
+// What is written in the two files. Nothing where the text cannot be understood.
+std::string to_text(const Journal& journal);
+std::optional<Journal> journal_from_text(const std::string& text);
+std::string to_text(const std::vector<LedgerEntry>& ledger);
+std::optional<std::vector<LedgerEntry>> ledger_from_text(const std::string& text);
+
 class WorkFolder {
 public:
     explicit WorkFolder(std::string data_directory);
