@@ -320,6 +320,7 @@ Plan starting(const World& world) {
         return fail_on_new_data(world, std::move(status), "DatabaseNotReady",
                                 "the database's pod was ready on the restored data, and then no more");
     }
+    if (auto plan = wait_for_server(world)) return *plan;
     const auto verify = run_step(world, {.name = "verify-live",
                                          .subcommand = "verify",
                                          .telling = "verifying through the network",

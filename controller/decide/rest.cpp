@@ -17,22 +17,6 @@ Plan hold(const World& world, const std::string& reason, const std::string& mess
     return plan;
 }
 
-// Nothing where the server is there and this restore may speak for it.
-std::optional<Plan> wait_for_server(const World& world) {
-    if (!world.server || !world.server->status.inferred || !world.workload) {
-        return hold(world, "ServerNotFound",
-                    "the PostgresServer or its workload is gone; waiting for it to come back", 30s);
-    }
-    // Two restores on one data directory would destroy it, so a lock that somebody else holds is never taken
-    // from him.
-    const auto& holder = world.server->lock.active_restore;
-    if (holder && !holds_lock(world))
-        return hold(world, "LockLost",
-                    "DatabaseRestore \"" + holder->name + "\" holds the lock; waiting until it has ended",
-                    10s);
-    return std::nullopt;
-}
-
 Plan save_lock(const World& world, std::optional<resources::Fence> fence, const std::string& why) {
     const auto& restore = world.restore;
     return {{SaveLock{{{{restore.meta.name, restore.meta.uid}},
@@ -77,6 +61,21 @@ std::optional<Plan> wait_for_foreign_pods(const World& world) {
 }
 
 }  // namespace
+
+std::optional<Plan> wait_for_server(const World& world) {
+    if (!world.server || !world.server->status.inferred || !world.workload) {
+        return hold(world, "ServerNotFound",
+                    "the PostgresServer or its workload is gone; waiting for it to come back", 30s);
+    }
+    // Two restores on one data directory would destroy it, so a lock that somebody else holds is never taken
+    // from him.
+    const auto& holder = world.server->lock.active_restore;
+    if (holder && !holds_lock(world))
+        return hold(world, "LockLost",
+                    "DatabaseRestore \"" + holder->name + "\" holds the lock; waiting until it has ended",
+                    10s);
+    return std::nullopt;
+}
 
 std::optional<Plan> bring_to_rest(const World& world) {
     if (auto plan = raise_fence(world)) return plan;

@@ -172,6 +172,15 @@ TEST(Projections, nothing_throws_on_another_shape) {
     }
 }
 
+TEST(Integer, beyond_the_largest_counts_as_the_largest) {
+    const json document = json::parse(R"({"for_ever": 9223372036854775807, "unsigned": 18446744073709551615,
+                                          "never": -9223372036854775808, "real": 1e30})");
+    EXPECT_EQ(resources::integer_at(document, "for_ever"), resources::largest_integer);
+    EXPECT_EQ(resources::integer_at(document, "unsigned"), resources::largest_integer);
+    EXPECT_EQ(resources::integer_at(document, "never"), -resources::largest_integer);
+    EXPECT_EQ(resources::integer_at(document, "real", 7), 7) << "no integer is absent";
+}
+
 TEST(Conditions, the_transition_time_changes_only_with_the_status) {
     const auto later = noon + std::chrono::seconds(60);
     resources::Conditions conditions;
