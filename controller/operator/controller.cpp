@@ -27,34 +27,36 @@ Controller::Controller(kube::Client& client, Caches& caches, kube::WorkQueue& re
       observer_(caches, client, clock, std::move(settings)),
       applier_(client, own_writes_, metrics, clock) {}
 
-template <typename Reconcile>
-void Controller::work(const std::string& name, kube::WorkQueue& queue, Reconcile reconcile) {
-    while (const auto key = queue.get()) {
-        const base::LogScope scope{{name, to_text(*key)}};
-        const auto start = std::chrono::steady_clock::now();
-        metrics_.worker_busy(name, 1);
-        const Outcome outcome = reconcile(*key);
-        metrics_.worker_busy(name, -1);
-        const double seconds =
-            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        metrics_.reconciled(name,
-                            outcome == Outcome::error   ? "error"
-                            : outcome == Outcome::again ? "requeue_after"
-                                                        : "success",
-                            seconds);
-        if (outcome != Outcome::error) queue.forget(*key);
-        queue.done(*key);
-    }
+void Controller::work_on(const Lane& lane, const Key& key) {
+    const base::LogScope scope{{lane.name, to_text(key)}};
+    const auto start = std::chrono::steady_clock::now();
+    metrics_.worker_busy(lane.name, 1);
+    const Outcome outcome = (this->*lane.reconcile)(key);
+    metrics_.worker_busy(lane.name, -1);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    metrics_.reconciled(lane.name,
+                        outcome == Outcome::error   ? "error"
+                        : outcome == Outcome::again ? "requeue_after"
+                                                    : "success",
+                        seconds);
+    if (outcome != Outcome::error) lane.queue.forget(key);
+    lane.queue.done(key);
+}
+
+void Controller::work(const Lane& lane) {
+    while (const auto key = lane.queue.get()) work_on(lane, *key);
+}
+
+bool Controller::work_once(const Lane& lane) {
+    const auto key = lane.queue.try_get();
+    if (key) work_on(lane, *key);
+    return key.has_value();
 }
 
 void Controller::start(int workers) {
     for (int i = 0; i < workers; ++i) {
-        threads_.emplace_back([this] {
-            work("restore", restore_queue_, [this](const Key& key) { return reconcile_restore(key); });
-        });
-        threads_.emplace_back([this] {
-            work("server", server_queue_, [this](const Key& key) { return reconcile_server(key); });
-        });
+        threads_.emplace_back([this] { work(restores_); });
+        threads_.emplace_back([this] { work(servers_); });
     }
 }
 
