@@ -91,6 +91,17 @@ bool Controller::caught_up(const Key& key) {
            own_writes_.seen("workload", {key.namespace_name, server->workload_name}, caches_.workloads, now);
 }
 
+// The same for a server, and for the holder of its lock, which may have vanished.
+bool Controller::server_caught_up(const Key& key) {
+    const auto now = clock_.now();
+    if (!own_writes_.seen("server", key, caches_.servers, now)) return false;
+    const auto server = caches_.servers.get(key);
+    if (!server || !server->lock.active_restore) return true;
+    return own_writes_.seen("job", {key.namespace_name, server->lock.active_restore->name}, caches_.jobs,
+                            now) &&
+           own_writes_.seen("workload", {key.namespace_name, server->workload_name}, caches_.workloads, now);
+}
+
 Controller::Outcome Controller::reconcile_restore(const Key& key) {
     if (!caught_up(key)) {
         restore_queue_.add_after(key, catch_up_pause);
@@ -117,14 +128,20 @@ Controller::Outcome Controller::reconcile_restore(const Key& key) {
 }
 
 Controller::Outcome Controller::reconcile_server(const Key& key) {
-    if (!own_writes_.seen("server", key, caches_.servers, clock_.now())) {
+    if (!server_caught_up(key)) {
         server_queue_.add_after(key, catch_up_pause);
         return Outcome::again;
     }
     auto world = observer_.server(cached_, key);
     if (!world) return handle_error(server_queue_, key, world.error());
     if (!*world) return Outcome::done;
-    const decide::Plan plan = decide::decide_server(**world);
+    decide::Plan plan = decide::decide_server(**world);
+    if (plan.needs_fresh) {
+        world = observer_.server(live_, key);
+        if (!world) return handle_error(server_queue_, key, world.error());
+        if (!*world) return Outcome::done;
+        plan = decide::decide_server(**world);
+    }
     if (auto applied = applier_.apply(**world, plan); !applied)
         return handle_error(server_queue_, key, applied.error());
     if (!plan.look_again_after) return Outcome::done;

@@ -42,6 +42,7 @@ private:
     Outcome reconcile_server(const resources::Key& key);
     Outcome handle_error(kube::WorkQueue& queue, const resources::Key& key, const base::Error& error);
     bool caught_up(const resources::Key& restore);
+    bool server_caught_up(const resources::Key& server);
 
     Caches& caches_;
     kube::WorkQueue& restore_queue_;
