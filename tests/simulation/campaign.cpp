@@ -69,9 +69,10 @@ std::vector<PlannedFault> Campaign::singles_of(const Scenario& scenario) {
 }
 
 void Campaign::singles(const Scenario& scenario) {
-    for (const auto& planned : singles_of(scenario)) {
+    const auto all = singles_of(scenario);
+    for (size_t i = 0; i < all.size(); i += settings_.stride) {
         if (out_of_time()) return;
-        play(scenario, {planned});
+        play(scenario, {all[i]});
     }
 }
 

@@ -31,7 +31,9 @@ std::vector<Scenario> make() {
             {.name = "delete_in_" + to_text(phase), .ends = end, .cues = {{phase, Fault::restore_deleted}}});
     }
     for (const Phase phase : {Phase::validating, Phase::preparing, Phase::committing}) {
-        all.push_back({.name = "server_deleted_in_" + to_text(phase), .cues = {{phase, Fault::server_deleted}}});
+        all.push_back({.name = "server_deleted_in_" + to_text(phase),
+                       .ends = Phase::cancelled,
+                       .cues = {{phase, Fault::server_deleted}}});
         all.push_back(
             {.name = "created_again_in_" + to_text(phase), .cues = {{phase, Fault::created_again}}});
         all.push_back(
