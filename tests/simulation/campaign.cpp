@@ -31,7 +31,7 @@ void Campaign::note(const RunOutcome& outcome, const std::string& arguments) {
     steps_ += outcome.steps;
     if (outcome.broken.empty()) return;
     failures_.push_back(settings_.program + " " + arguments + "  # " + outcome.broken[0]);
-    std::cout << failures_.back() << "\n";
+    std::cout << failures_.back() << std::endl;
 }
 
 RunOutcome Campaign::play(const Scenario& scenario, const std::vector<PlannedFault>& faults) {

@@ -52,9 +52,9 @@ void Simulation::start_operator(size_t number) {
     if (operators_.size() <= number) operators_.resize(number + 1);
     OperatorProcess::Events events;
     events.at_call = [this, number](const kube::Request& request) {
-        if (settings_.tell && counting_ && number == 0)
-            tell(std::to_string(points_[0]) + " " + request.method + " " +
-                 request.target.substr(0, request.target.find('?')));
+        if (settings_.tell)
+            tell("operator " + std::to_string(number) + " call " + std::to_string(points_[0]) + " " +
+                 request.method + " " + request.target.substr(0, request.target.find('?')));
         return at_point(PointKind::call, number);
     };
     events.at_watch = [this, number](const kube::Request&) { return at_point(PointKind::watch, number); };
@@ -115,6 +115,7 @@ std::optional<Fault> Simulation::random_fault(PointKind kind, size_t number) {
     if (fault >= first_of_people && fault < first_at_agent && !random_.chance(0.1)) return std::nullopt;
     if (fault == Fault::namespace_deleted && !random_.chance(0.05)) return std::nullopt;
     if (fault == Fault::second_leader && operators_.size() > 1) return std::nullopt;
+    tell("fault " + to_text(fault));
     return befall(fault, number);
 }
 
