@@ -36,9 +36,11 @@ void Campaign::note(const RunOutcome& outcome, const std::string& arguments) {
 
 RunOutcome Campaign::play(const Scenario& scenario, const std::vector<PlannedFault>& faults) {
     RunOutcome outcome = Simulation({&scenario, faults, false, 1, settings_.tell}).run();
-    if (faults.empty() && outcome.broken.empty() && !outcome.end.empty() && outcome.end != to_text(scenario.ends))
+    if (faults.empty() && outcome.broken.empty() && !outcome.end.empty() &&
+        outcome.end != to_text(scenario.ends))
         outcome.broken.push_back("without faults it ends " + outcome.end);
-    note(outcome, "--run --scenario " + scenario.name + (faults.empty() ? "" : " --faults " + text_of(faults)));
+    note(outcome,
+         "--run --scenario " + scenario.name + (faults.empty() ? "" : " --faults " + text_of(faults)));
     return outcome;
 }
 
