@@ -42,7 +42,8 @@ TEST(Undo, needs_neither_dump_nor_running_database) {
                             .with_lock()
                             .without_pods()
                             .where([](World& w) { w.restore.status.source_name = "dbrestore_old_1"; })
-                            .in_step("preflight", 1);
+                            .in_step("preflight", 1)
+                            .seen_fresh();
     const auto plan = decide::decide(given);
     ASSERT_EQ(job_made_by(plan), "dbr-11111111-preflight-1") << told(plan);
     const auto& manifest = find_action<decide::CreateJob>(plan)->manifest;
