@@ -31,7 +31,7 @@ void Campaign::note(const RunOutcome& outcome, const std::string& arguments) {
     steps_ += outcome.steps;
     if (outcome.broken.empty()) return;
     failures_.push_back(settings_.program + " " + arguments + "  # " + outcome.broken[0]);
-    std::cout << failures_.back() << "\n";
+    std::cout << failures_.back() << std::endl;
 }
 
 RunOutcome Campaign::play(const Scenario& scenario, const std::vector<PlannedFault>& faults) {
@@ -69,9 +69,10 @@ std::vector<PlannedFault> Campaign::singles_of(const Scenario& scenario) {
 }
 
 void Campaign::singles(const Scenario& scenario) {
-    for (const auto& planned : singles_of(scenario)) {
+    const auto all = singles_of(scenario);
+    for (size_t i = 0; i < all.size(); i += settings_.stride) {
         if (out_of_time()) return;
-        play(scenario, {planned});
+        play(scenario, {all[i]});
     }
 }
 

@@ -14,6 +14,7 @@ struct CampaignSettings {
     const Scenario* scenario = nullptr;  // null: all
     std::pair<uint64_t, uint64_t> seeds{1, 1}, range{0, UINT64_MAX};
     uint64_t seed = 1, steps = 0, sample = 0;
+    uint64_t stride = 1;  // of the singles, every which one is played
     double budget_seconds = 0;  // 0: none
     std::vector<PlannedFault> faults;
     bool tell = false;

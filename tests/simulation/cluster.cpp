@@ -176,8 +176,7 @@ bool Cluster::start_job_pod(const Key& key, const json& job) {
     labels[job_name_label] = key.name;
     json spec{{"nodeName", "node-1"},
               {"volumes", field(pod_template, "spec.volumes")},
-              {"activeDeadlineSeconds", field(pod_template, "spec.activeDeadlineSeconds")},
-              {"containers", field(pod_template, "spec.containers")}};
+              {"activeDeadlineSeconds", field(pod_template, "spec.activeDeadlineSeconds")}};
     const std::string name = key.name + "-" + std::to_string(++names_);
     const std::string uid = text_at(job, "metadata.uid");
     const json owner = owner_of(job);

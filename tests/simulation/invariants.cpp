@@ -29,7 +29,27 @@ bool finished(const json& job) {
     return !list_at(job, "status.conditions").empty();
 }
 
+// Its controller may learn only later that its pod has ended, or is gone.
+bool may_write(const Store& store, const Key& key, const json& job) {
+    if (finished(job) || !writes(label(job, "dbrestore.dev/step"))) return false;
+    bool had_pod = resources::integer_at(job, "status.active") > 0;
+    for (const auto& [name, pod] : store.all("pods").objects) {
+        if (name.namespace_name != key.namespace_name ||
+            label(pod.document, "batch.kubernetes.io/job-name") != key.name)
+            continue;
+        const std::string phase = text_at(pod.document, "status.phase");
+        if (phase != "Succeeded" && phase != "Failed") return true;
+        had_pod = true;
+    }
+    return !had_pod;
+}
+
 }  // namespace
+
+std::string Invariants::attempt_of(const json& job) {
+    return label(job, "dbrestore.dev/restore-uid") + "/" + label(job, "dbrestore.dev/step") + "/" +
+           label(job, "dbrestore.dev/attempt");
+}
 
 void Invariants::broken(const std::string& what) {
     if (broken_.size() < 20) broken_.push_back(what);
@@ -94,6 +114,8 @@ void Invariants::operator_asks(const kube::Request& request) {
 
 void Invariants::changed(const Collection& kind, const json* before, const json* after) {
     if (kind.plural == "jobs" && before == nullptr) job_created(*after);
+    // What somebody else deleted may be made again.
+    if (kind.plural == "jobs" && after == nullptr && !operator_is_acting) jobs_made_.erase(attempt_of(*before));
     if (kind.plural == "databaserestores" && after != nullptr) restore_changed(before, after);
     if (kind.plural == "statefulsets" && before != nullptr && after != nullptr)
         workload_changed(*before, *after);
@@ -106,7 +128,7 @@ void Invariants::job_created(const json& job) {
     const std::string name = text_at(job, "metadata.name"), uid = label(job, "dbrestore.dev/restore-uid"),
                       step = label(job, "dbrestore.dev/step"), server = label(job, "dbrestore.dev/server"),
                       restore = label(job, "dbrestore.dev/restore-name");
-    if (!jobs_made_.insert(uid + "/" + step + "/" + label(job, "dbrestore.dev/attempt")).second)
+    if (!jobs_made_.insert(attempt_of(job)).second)
         broken("I4: a second Job for one restore, step and attempt: " + name);
     if (!name.starts_with("dbr-") || present_at(job, "metadata.ownerReferences"))
         broken("I7: Job " + name + " is not as the policy asks");
@@ -115,8 +137,8 @@ void Invariants::job_created(const json& job) {
         broken("a restore's name runs again on a server where it succeeded: " + name);
     if (!writes(step)) return;
     for (const auto& [key, other] : store_.all("jobs").objects) {
-        if (key.name != name && writes(label(other.document, "dbrestore.dev/step")) &&
-            label(other.document, "dbrestore.dev/server") == server && !finished(other.document))
+        if (key.name != name && label(other.document, "dbrestore.dev/server") == server &&
+            may_write(store_, key, other.document))
             broken("I4: two unfinished Jobs that write: " + key.name + " and " + name);
     }
     const json* holder = store_.find("postgresservers", {text_at(job, "metadata.namespace"), server});
@@ -179,7 +201,8 @@ void Invariants::restore_ended(const DatabaseRestore& restore) {
         broken("a restore succeeds without its data being in place and verified");
     if (!success && is_new && at->second.client_writes == 0 && !volume->hidden)
         broken("a restore that did not succeed leaves new data that no client saw");
-    if (!success && volume->hidden) broken("a restore ends and the tree is still behind the stub");
+    const bool ours = volume->journal && volume->journal->restore_uid == uid;
+    if (!success && ours && volume->hidden) broken("a restore ends and the tree is still behind the stub");
 }
 
 void Invariants::workload_changed(const json& before, const json& after) {
@@ -212,8 +235,7 @@ void Invariants::lock_changed(const json& before, const json& after) {
     if (!is.empty()) return;  // taken over: what it then does is checked as any other's
     if (present_at(after, "status.fence")) broken("the lock is freed while the fence is up");
     for (const auto& [key, job] : store_.all("jobs").objects) {
-        if (label(job.document, "dbrestore.dev/restore-uid") == was && !finished(job.document) &&
-            writes(label(job.document, "dbrestore.dev/step")))
+        if (label(job.document, "dbrestore.dev/restore-uid") == was && may_write(store_, key, job.document))
             broken("the lock is freed while Job " + key.name + " writes");
     }
 }

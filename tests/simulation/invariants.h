@@ -46,6 +46,7 @@ public:
     const std::vector<std::string>& broken_promises() const { return broken_; }
 
 private:
+    static std::string attempt_of(const json& job);
     void job_created(const json& job);
     void restore_changed(const json* before, const json* after);
     void restore_ended(const resources::DatabaseRestore& restore);

@@ -68,7 +68,14 @@ void Cluster::admit_process(const Key& key, const json& pod) {
         process.claim = text_at(volume, "persistentVolumeClaim.claimName");
         process.writes = !process.database && !resources::flag_at(volume, "persistentVolumeClaim.readOnly");
     }
-    for (const auto& each : list_at(pod, "spec.containers")) {
+    // Left out of the pod, as nobody else reads it there.
+    const auto& labels = resources::field(pod, "metadata.labels");
+    const json* job = !labels.is_object() ? nullptr
+                                          : store_.find("jobs", {key.namespace_name,
+                                                                 labels.value("batch.kubernetes.io/job-name",
+                                                                              std::string())});
+    if (job == nullptr) job = &pod;
+    for (const auto& each : list_at(*job, "spec.template.spec.containers")) {
         for (const auto& variable : list_at(each, "env")) {
             if (text_at(variable, "name") != resources::request_variable) continue;
             auto request = resources::request_from_text(text_at(variable, "value"));

@@ -60,6 +60,7 @@ void People::bring_dump_claim() {
 }
 
 void People::make_server() {
+    if (store_.find("postgresservers", the_server) != nullptr) return later(60, [this] { make_server(); });
     store_.create("postgresservers",
                   {{"metadata", meta_of(the_server)},
                    {"spec", {{"workloadRef", {{"kind", "StatefulSet"}, {"name", the_workload.name}}}}}});
@@ -153,6 +154,7 @@ void People::act(Fault what) {
         case Fault::pod_mounts_claim:
             return mount_claim();
         case Fault::server_deleted:
+            if (store_.find("postgresservers", the_server) == nullptr) return;  // it comes back already
             store_.remove("postgresservers", the_server);
             return later(300, [this] { make_server(); });
         case Fault::finalizers_removed:

@@ -24,14 +24,16 @@ std::vector<Scenario> make() {
         {Phase::pending, Phase::cancelled},   {Phase::queued, Phase::cancelled},
         {Phase::validating, Phase::cancelled}, {Phase::stopping, Phase::cancelled},
         {Phase::preparing, Phase::cancelled},  {Phase::verifying, Phase::cancelled},
-        {Phase::committing, Phase::cancelled}, {Phase::starting, Phase::succeeded}};
+        {Phase::committing, Phase::cancelled}, {Phase::starting, Phase::cancelled}};
     for (const auto& [phase, end] : phases) {
         all.push_back({.name = "cancel_in_" + to_text(phase), .ends = end, .cues = {{phase, Fault::cancelled}}});
         all.push_back(
             {.name = "delete_in_" + to_text(phase), .ends = end, .cues = {{phase, Fault::restore_deleted}}});
     }
     for (const Phase phase : {Phase::validating, Phase::preparing, Phase::committing}) {
-        all.push_back({.name = "server_deleted_in_" + to_text(phase), .cues = {{phase, Fault::server_deleted}}});
+        all.push_back({.name = "server_deleted_in_" + to_text(phase),
+                       .ends = Phase::cancelled,
+                       .cues = {{phase, Fault::server_deleted}}});
         all.push_back(
             {.name = "created_again_in_" + to_text(phase), .cues = {{phase, Fault::created_again}}});
         all.push_back(

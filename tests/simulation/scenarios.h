@@ -24,7 +24,7 @@ struct Scenario {
     int restores = 1;
     bool owner_known = true;         // else a probe must find out
     bool dump_claim_is_late = false;
-    bool operator_is_away = false;   // for a day, from Preparing on
+    bool operator_is_away = false;   // for ten hours, from Preparing on
 };
 
 const std::vector<Scenario>& scenarios();

@@ -52,9 +52,9 @@ void Simulation::start_operator(size_t number) {
     if (operators_.size() <= number) operators_.resize(number + 1);
     OperatorProcess::Events events;
     events.at_call = [this, number](const kube::Request& request) {
-        if (settings_.tell && counting_ && number == 0)
-            tell(std::to_string(points_[0]) + " " + request.method + " " +
-                 request.target.substr(0, request.target.find('?')));
+        if (settings_.tell)
+            tell("operator " + std::to_string(number) + " call " + std::to_string(points_[0]) + " " +
+                 request.method + " " + request.target.substr(0, request.target.find('?')));
         return at_point(PointKind::call, number);
     };
     events.at_watch = [this, number](const kube::Request&) { return at_point(PointKind::watch, number); };
@@ -115,6 +115,7 @@ std::optional<Fault> Simulation::random_fault(PointKind kind, size_t number) {
     if (fault >= first_of_people && fault < first_at_agent && !random_.chance(0.1)) return std::nullopt;
     if (fault == Fault::namespace_deleted && !random_.chance(0.05)) return std::nullopt;
     if (fault == Fault::second_leader && operators_.size() > 1) return std::nullopt;
+    tell("fault " + to_text(fault));
     return befall(fault, number);
 }
 
@@ -134,6 +135,7 @@ void Simulation::count_step() {
     ++steps_;
     invariants_.operator_is_acting = false;
     invariants_.check();
+    step_cues();
     if (settings_.tell) tell_phases();
 }
 
@@ -182,25 +184,23 @@ bool Simulation::step_world(size_t turn) {
         case 3:
             return cluster_.move_garbage();
         default:
-            return people_.mend() || step_cues();
+            return people_.mend();
     }
 }
 
-bool Simulation::step_cues() {
+void Simulation::step_cues() {
+    if (cues_.empty() && !settings_.scenario->operator_is_away) return;
     const json* restore = store_.find("databaserestores", the_restore);
-    if (restore == nullptr) return false;
+    if (restore == nullptr) return;
     const auto phase = resources::phase_from_text(text_at(*restore, "status.phase"));
     if (settings_.scenario->operator_is_away && operator_back_ == decltype(operator_back_){} &&
-        phase == Phase::preparing) {
-        operator_back_ = clock_.steady() + 24h;
-        return true;
-    }
+        phase == Phase::preparing)
+        operator_back_ = clock_.steady() + 10h;
     const auto cue = std::ranges::find_if(cues_, [&](const Cue& c) { return c.phase == phase; });
-    if (cue == cues_.end()) return false;
+    if (cue == cues_.end()) return;
     const Fault act = cue->act;
     cues_.erase(cue);
     people_.act(act);
-    return true;
 }
 
 // The walk: whose turn it is, and how much of it, is drawn.
@@ -268,7 +268,7 @@ void Simulation::settle() {
         for (size_t turn = 0; turn < 5; ++turn) {
             for (int i = 0; i < 4 && step_world(turn); ++i) count_step(), moved = true;
         }
-        if (store_.version() != version) {
+        if (store_.version() != version || clock_.steady() < operator_back_) {
             version = store_.version();
             still_since = clock_.steady();
         }
@@ -288,6 +288,7 @@ RunOutcome Simulation::run() {
     people_.wish(the_restore, settings_.scenario->retain_seconds);
     for (int i = 1; i < settings_.scenario->restores; ++i)
         people_.wish(the_second_restore, settings_.scenario->retain_seconds);
+    step_cues();
     if (settings_.walk) walk();
     if (settings_.scenario->dump_claim_is_late) {
         for (int i = 0; i < 100; ++i) clock_.pass(1s), step_operator(0, i % 8), count_step();

@@ -43,7 +43,7 @@ private:
     // One step of one actor. False: it had nothing to do.
     bool step_operator(size_t number, size_t turn);
     bool step_world(size_t turn);
-    bool step_cues();
+    void step_cues();
     bool step_randomly();
     void walk();
     void settle();

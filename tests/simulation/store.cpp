@@ -14,9 +14,11 @@ namespace {
 
 constexpr size_t longest_history = 400;
 
-// Every object lives until its finalizers are gone; a pod until its kubelet has ended it.
+// Every object lives until its finalizers are gone; a pod until its kubelet has ended it; a namespace until it
+// is empty.
 bool held(const Collection& collection, const json& document) {
     if (!resources::list_at(document, "metadata.finalizers").empty()) return true;
+    if (collection.plural == "namespaces") return true;
     return collection.plural == "pods" && !text_at(document, "spec.nodeName").empty();
 }
 
