@@ -4,7 +4,6 @@ import pytest
 
 import restores
 from processes import catch_agent
-from support.kubectl import kubectl
 
 
 @pytest.fixture
@@ -32,12 +31,8 @@ def test_a_deleted_restore_leaves_the_old_data_and_goes(preparing):
     shop, restore, agent, before = preparing
     restore.delete(wait=False)
     agent.resume()
-    restore.wait_until("it is gone", lambda: restore.name not in all_names(shop), 120)
+    restore.wait_until_gone()
     assert shop.get("postgresserver")["metadata"].get("finalizers", []) == []
-
-
-def all_names(shop):
-    return kubectl("get", "databaserestores", "-o", "name", namespace=shop.namespace)
 
 
 def test_a_cancel_that_comes_too_late_changes_nothing(shop):
