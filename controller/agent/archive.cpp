@@ -109,15 +109,9 @@ std::optional<ArchiveFailure> read_list(const DumpFile& dump, const std::string&
                                         Archive& archive) {
     Run run(dump, {pg_restore, "--list"});
     LineSplitter lines(max_line_bytes);
-    const auto take = [&](std::string_view line) {
-        constexpr std::string_view database = ";     dbname: ",
-                                   version = ";     Dumped from database version: ";
-        if (line.starts_with(database)) archive.database = line.substr(database.size());
-        if (line.starts_with(version)) archive.server_version = line.substr(version.size());
-        if (auto entry = entry_from_line(line); entry && archive.entries.size() < max_entries)
-            archive.entries.push_back(std::move(*entry));
+    run.spec.on_stdout = [&](std::string_view text) {
+        lines.feed(text, [&](std::string_view line) { archive.add_list_line(line); });
     };
-    run.spec.on_stdout = [&](std::string_view text) { lines.feed(text, take); };
     const auto end = base::run_process(run.spec);
     return judge(end, run.errors);
 }
@@ -164,6 +158,15 @@ bool is_made_beforehand(const TocEntry& entry, const Archive& archive, const std
 int64_t Archive::count(const std::string& description) const {
     return std::count_if(entries.begin(), entries.end(),
                          [&](const TocEntry& entry) { return entry.description == description; });
+}
+
+void Archive::add_list_line(std::string_view line) {
+    constexpr std::string_view database_mark = ";     dbname: ",
+                               version_mark = ";     Dumped from database version: ";
+    if (line.starts_with(database_mark)) database = line.substr(database_mark.size());
+    if (line.starts_with(version_mark)) server_version = line.substr(version_mark.size());
+    if (auto entry = entry_from_line(line); entry && entries.size() < max_entries)
+        entries.push_back(std::move(*entry));
 }
 
 std::optional<ArchiveFailure> read_archive(const DumpFile& dump, const std::string& pg_restore,

@@ -27,6 +27,7 @@ struct Archive {
     Definitions definitions;
 
     int64_t count(const std::string& description) const;
+    void add_list_line(std::string_view line);  // of what `pg_restore --list` prints
 };
 
 // Why pg_restore refuses a dump.

@@ -18,7 +18,8 @@ base::Status exchange_names(Session& session, const Journal& journal) {
                       kept = quote_identifier(journal.old_database);
     return session.run("BEGIN;ALTER DATABASE " + name + " RENAME TO " + kept + ";ALTER DATABASE " +
                        quote_identifier(journal.new_database) + " RENAME TO " + name + ";ALTER DATABASE " +
-                       kept + " ALLOW_CONNECTIONS false;COMMIT");
+                       kept + " ALLOW_CONNECTIONS false;ALTER DATABASE " + name +
+                       " ALLOW_CONNECTIONS true;COMMIT");
 }
 
 std::optional<AgentResult> change_catalog(const Context& context, Work& work) {

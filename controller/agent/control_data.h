@@ -18,6 +18,9 @@ struct ControlData {
     bool shut_down() const { return field("Database cluster state") == "shut down"; }
 };
 
+// What pg_controldata printed.
+ControlData control_data_from_text(std::string text);
+
 // Errors: not_found where the image lacks the program; failed where pg_control cannot be read.
 base::Result<ControlData> read_control_data(const std::string& directory, const std::string& version);
 

@@ -85,7 +85,10 @@ base::Result<DumpFile> DumpFile::open(const std::string& source_directory, const
 std::string DumpFile::foreign_format() const {
     std::array<char, head_bytes> buffer{};
     const ssize_t count = ::pread(fd(), buffer.data(), buffer.size(), 0);
-    const std::string_view head{buffer.data(), count > 0 ? static_cast<size_t>(count) : 0};
+    return foreign_format_of({buffer.data(), count > 0 ? static_cast<size_t>(count) : 0});
+}
+
+std::string foreign_format_of(std::string_view head) {
     if (head.starts_with("PGDMP")) {
         // Magic, three bytes of version, sizes of integers and offsets, format.
         return head.size() > 10 && head[10] == custom_format_code

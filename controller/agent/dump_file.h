@@ -4,11 +4,16 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
 
 namespace dbrestore::agent {
+
+// "" where a file that begins so is a dump in PostgreSQL's custom format; else what it is, for people: "a
+// gzip file".
+std::string foreign_format_of(std::string_view head);
 
 class DumpFile {
 public:
@@ -16,9 +21,7 @@ public:
     // io.
     static base::Result<DumpFile> open(const std::string& source_directory, const std::string& path);
 
-    // "" where the content is a dump in PostgreSQL's custom format; else what it is, for people: "a gzip
-    // file".
-    std::string foreign_format() const;
+    std::string foreign_format() const;  // see above
 
     int64_t size_bytes() const { return size_bytes_; }
     int fd() const { return fd_.get(); }

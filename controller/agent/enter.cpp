@@ -22,11 +22,30 @@ std::optional<AgentResult> take_hold(const Context& context, Work& work) {
     return std::nullopt;
 }
 
+std::optional<AgentResult> refuse_too_late(const Context& context, const Work& work) {
+    const auto& request = context.request;
+    const auto ended = work.folder.ledger();
+    if (!ended) return from_error("LedgerDamaged", ended.error());
+    for (const auto& entry : *ended) {
+        // What succeeded may still have to be finished, or taken back: its journal says so.
+        if (entry.restore_uid == request.restore_uid && !entry.succeeded)
+            return failed("TakenOver", "this restore has ended here on " + entry.time);
+    }
+    if (work.is_of(request.restore_uid) && request.sequence < work.journal->sequence) {
+        return failed("TakenOver",
+                      "a later step of this restore (number " + std::to_string(work.journal->sequence) +
+                          ") worked here before this one (" + std::to_string(request.sequence) + ")");
+    }
+    return std::nullopt;
+}
+
 std::optional<AgentResult> claim(const Context& context, Work& work) {
     if (!work.is_of(context.request.restore_uid)) {
         return failed("NotPrepared", "the volume knows nothing of this restore");
     }
+    if (auto refused = refuse_too_late(context, work)) return refused;
     work.journal->attempt = context.request.attempt;
+    work.journal->sequence = context.request.sequence;
     work.journal->pod_uid = context.surroundings.pod_uid;
     if (auto saved = work.folder.save(*work.journal); !saved)
         return from_error("JournalNotWritten", saved.error());

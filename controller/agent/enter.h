@@ -25,7 +25,12 @@ struct Work {
 // Takes the lock and reads the journal. Errors: those of WorkFolder.
 std::optional<AgentResult> take_hold(const Context& context, Work& work);
 
-// The journal of this restore, under this attempt and pod from now on; saved.
+// Why this Job must do nothing: its restore has ended here, or a later attempt or step of it was here. Such a
+// Job was made by a controller that had been paused meanwhile. Reasons: TakenOver.
+std::optional<AgentResult> refuse_too_late(const Context& context, const Work& work);
+
+// The journal of this restore, under this attempt and pod from now on; saved. Errors: NotPrepared, and those
+// of refuse_too_late.
 std::optional<AgentResult> claim(const Context& context, Work& work);
 
 // Moves the files behind the stub if they are not there, after a proof that no server writes them: pg_control

@@ -5,6 +5,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <cstring>
@@ -22,6 +23,8 @@ using base::error;
 using base::ErrorKind;
 using resources::text_at;
 
+// Only successes are remembered for ever.
+constexpr int64_t max_failed_entries = 1000;
 constexpr off_t ballast_bytes = 64 << 20;
 constexpr std::chrono::seconds lock_patience{60};
 constexpr std::array state_names{"Preparing", "Prepared", "Committing", "Committed", "RolledBack"};
@@ -39,6 +42,71 @@ std::string dump(const nlohmann::json& document) {
 }
 
 }  // namespace
+
+std::string to_text(const Journal& j) {
+    return dump({{"state", text_of(j.state)},
+                 {"restoreUID", j.restore_uid},
+                 {"restoreName", j.restore_name},
+                 {"podUID", j.pod_uid},
+                 {"attempt", j.attempt},
+                 {"sequence", j.sequence},
+                 {"undo", j.undo},
+                 {"database", j.database},
+                 {"newDatabase", j.new_database},
+                 {"oldDatabase", j.old_database},
+                 {"role", j.role},
+                 {"tables", j.tables},
+                 {"oldBytes", j.old_bytes},
+                 {"wasUnclean", j.was_unclean}});
+}
+
+std::optional<Journal> journal_from_text(const std::string& text) {
+    const auto document = nlohmann::json::parse(text, nullptr, false);
+    Journal j;
+    bool known = false;
+    for (size_t i = 0; i < state_names.size(); ++i) {
+        if (text_at(document, "state") != state_names.at(i)) continue;
+        j.state = static_cast<Journal::State>(i);
+        known = true;
+    }
+    if (!known) return std::nullopt;
+    j.restore_uid = text_at(document, "restoreUID");
+    j.restore_name = text_at(document, "restoreName");
+    j.pod_uid = text_at(document, "podUID");
+    j.attempt = resources::integer_at(document, "attempt", 1);
+    j.sequence = resources::integer_at(document, "sequence");
+    j.undo = resources::flag_at(document, "undo");
+    j.database = text_at(document, "database");
+    j.new_database = text_at(document, "newDatabase");
+    j.old_database = text_at(document, "oldDatabase");
+    j.role = text_at(document, "role");
+    j.tables = resources::integer_at(document, "tables");
+    j.old_bytes = resources::integer_at(document, "oldBytes");
+    j.was_unclean = resources::flag_at(document, "wasUnclean");
+    return j;
+}
+
+std::string to_text(const std::vector<LedgerEntry>& ledger) {
+    nlohmann::json document = nlohmann::json::array();
+    for (const auto& entry : ledger) {
+        document.push_back({{"restoreName", entry.restore_name},
+                            {"restoreUID", entry.restore_uid},
+                            {"time", entry.time},
+                            {"succeeded", entry.succeeded}});
+    }
+    return dump(document);
+}
+
+std::optional<std::vector<LedgerEntry>> ledger_from_text(const std::string& text) {
+    const auto document = nlohmann::json::parse(text, nullptr, false);
+    if (!document.is_array()) return std::nullopt;
+    std::vector<LedgerEntry> ledger;
+    for (const auto& entry : document) {
+        ledger.push_back({text_at(entry, "restoreName"), text_at(entry, "restoreUID"), text_at(entry, "time"),
+                          resources::flag_at(entry, "succeeded", true)});
+    }
+    return ledger;
+}
 
 WorkFolder::WorkFolder(std::string data_directory)
     : data_directory_(std::move(data_directory)), path_(data_directory_ + "/" + work_folder_name) {}
@@ -69,43 +137,13 @@ base::Result<std::optional<Journal>> WorkFolder::load() const {
     const auto text = base::read_file(path_ + "/journal.json");
     if (!text && text.error().kind == ErrorKind::not_found) return std::optional<Journal>();
     if (!text) return text.error();
-    const auto document = nlohmann::json::parse(*text, nullptr, false);
-    Journal j;
-    bool known = false;
-    for (size_t i = 0; i < state_names.size(); ++i) {
-        if (text_at(document, "state") != state_names.at(i)) continue;
-        j.state = static_cast<Journal::State>(i);
-        known = true;
-    }
-    if (!known) return error(ErrorKind::invalid, path_ + "/journal.json cannot be understood");
-    j.restore_uid = text_at(document, "restoreUID");
-    j.restore_name = text_at(document, "restoreName");
-    j.pod_uid = text_at(document, "podUID");
-    j.attempt = resources::integer_at(document, "attempt", 1);
-    j.database = text_at(document, "database");
-    j.new_database = text_at(document, "newDatabase");
-    j.old_database = text_at(document, "oldDatabase");
-    j.role = text_at(document, "role");
-    j.tables = resources::integer_at(document, "tables");
-    j.old_bytes = resources::integer_at(document, "oldBytes");
-    j.was_unclean = resources::flag_at(document, "wasUnclean");
-    return std::optional<Journal>(j);
+    auto journal = journal_from_text(*text);
+    if (!journal) return error(ErrorKind::invalid, path_ + "/journal.json cannot be understood");
+    return journal;
 }
 
-base::Status WorkFolder::save(const Journal& j) const {
-    const nlohmann::json document{{"state", text_of(j.state)},
-                                  {"restoreUID", j.restore_uid},
-                                  {"restoreName", j.restore_name},
-                                  {"podUID", j.pod_uid},
-                                  {"attempt", j.attempt},
-                                  {"database", j.database},
-                                  {"newDatabase", j.new_database},
-                                  {"oldDatabase", j.old_database},
-                                  {"role", j.role},
-                                  {"tables", j.tables},
-                                  {"oldBytes", j.old_bytes},
-                                  {"wasUnclean", j.was_unclean}};
-    return base::write_file_durably(path_ + "/journal.json", dump(document));
+base::Status WorkFolder::save(const Journal& journal) const {
+    return base::write_file_durably(path_ + "/journal.json", to_text(journal));
 }
 
 base::Status WorkFolder::still_ours(const Journal& journal) const {
@@ -123,42 +161,29 @@ base::Result<std::vector<LedgerEntry>> WorkFolder::ledger() const {
     const auto text = base::read_file(path_ + "/ledger.json");
     if (!text && text.error().kind == ErrorKind::not_found) return std::vector<LedgerEntry>{};
     if (!text) return text.error();
-    const auto document = nlohmann::json::parse(*text, nullptr, false);
-    if (!document.is_array()) return error(ErrorKind::invalid, path_ + "/ledger.json cannot be understood");
-    std::vector<LedgerEntry> entries;
-    for (const auto& entry : document) {
-        entries.push_back(
-            {text_at(entry, "restoreName"), text_at(entry, "restoreUID"), text_at(entry, "time")});
-    }
-    return entries;
+    auto entries = ledger_from_text(*text);
+    if (!entries) return error(ErrorKind::invalid, path_ + "/ledger.json cannot be understood");
+    return std::move(*entries);
 }
 
-base::Status WorkFolder::add_to_ledger(const LedgerEntry& entry) const {
+base::Status WorkFolder::add_to_ledger(LedgerEntry entry) const {
     auto entries = ledger();
     if (!entries) return entries.error();
-    for (const auto& known : *entries) {
-        if (known.restore_uid == entry.restore_uid) return base::success();
-    }
-    entries->push_back(entry);
-    return save_ledger(*entries);
-}
-
-base::Status WorkFolder::remove_from_ledger(const std::string& restore_uid) const {
-    auto entries = ledger();
-    if (!entries) return entries.error();
-    if (std::erase_if(*entries, [&](const LedgerEntry& entry) { return entry.restore_uid == restore_uid; }) ==
-        0)
+    const auto of_the_same = [&](const LedgerEntry& known) { return known.restore_uid == entry.restore_uid; };
+    if (std::ranges::any_of(*entries, [&](const LedgerEntry& known) {
+            return of_the_same(known) && known.succeeded == entry.succeeded;
+        }))
         return base::success();
+    std::erase_if(*entries, of_the_same);
+    entries->push_back(std::move(entry));
+    const auto failed = [](const LedgerEntry& known) { return !known.succeeded; };
+    if (std::ranges::count_if(*entries, failed) > max_failed_entries)
+        entries->erase(std::ranges::find_if(*entries, failed));
     return save_ledger(*entries);
 }
 
 base::Status WorkFolder::save_ledger(const std::vector<LedgerEntry>& entries) const {
-    nlohmann::json document = nlohmann::json::array();
-    for (const auto& entry : entries) {
-        document.push_back(
-            {{"restoreName", entry.restore_name}, {"restoreUID", entry.restore_uid}, {"time", entry.time}});
-    }
-    return base::write_file_durably(path_ + "/ledger.json", dump(document));
+    return base::write_file_durably(path_ + "/ledger.json", to_text(entries));
 }
 
 base::Status WorkFolder::write_ballast() const {

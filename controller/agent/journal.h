@@ -29,6 +29,8 @@ struct Journal {
     std::string restore_uid, restore_name,
         pod_uid;  // with attempt: the epoch. A step that is not of it must not act
     int64_t attempt = 1;
+    int64_t sequence = 0;  // the highest that worked here: a Job with a lower one comes too late
+    bool undo = false;     // new_database is one that an earlier restore kept, and is never dropped
     std::string database, new_database, old_database, role;
     int64_t tables = 0;        // that the dump holds
     int64_t old_bytes = 0;     // size of the database that was renamed
@@ -37,9 +39,17 @@ struct Journal {
     bool at_work() const { return state != State::rolled_back && state != State::committed; }
 };
 
+// A restore that has ended here: its Jobs do nothing any more. A name that succeeded runs never again.
 struct LedgerEntry {
     std::string restore_name, restore_uid, time;
+    bool succeeded = true;
 };
+
+// What is written in the two files. Nothing where the text cannot be understood.
+std::string to_text(const Journal& journal);
+std::optional<Journal> journal_from_text(const std::string& text);
+std::string to_text(const std::vector<LedgerEntry>& ledger);
+std::optional<std::vector<LedgerEntry>> ledger_from_text(const std::string& text);
 
 class WorkFolder {
 public:
@@ -62,8 +72,8 @@ public:
     base::Status still_ours(const Journal& journal) const;
 
     base::Result<std::vector<LedgerEntry>> ledger() const;
-    base::Status add_to_ledger(const LedgerEntry& entry) const;  // once per restore_uid
-    base::Status remove_from_ledger(const std::string& restore_uid) const;
+    // One entry a restore_uid: a later one takes the place of the earlier.
+    base::Status add_to_ledger(LedgerEntry entry) const;
 
     // 64 MiB that really lie on the disk. Errors: io.
     base::Status write_ballast() const;

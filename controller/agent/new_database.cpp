@@ -63,7 +63,26 @@ base::Error about(const std::string& what, const base::Error& cause) {
 
 }  // namespace
 
+std::optional<AgentResult> check_names(Session& session, const Journal& journal) {
+    for (const auto& [name, reason] : {std::pair(journal.new_database, "PreviousDataGone"),
+                                       std::pair(journal.database, "DatabaseNotFound")}) {
+        const auto found = session.value("SELECT 1 FROM pg_database WHERE datname = $1", {name});
+        if (!found) return from_error("VerificationFailed", found.error());
+        if (found->empty()) return failed(reason, "database \"" + name + "\" does not exist");
+    }
+    return std::nullopt;
+}
+
 base::Status drop_leftovers(Session& session, const Journal& journal) {
+    // What an earlier restore kept is no leftover of an Undo: it is closed again, and stays.
+    if (journal.undo) {
+        const auto kept =
+            session.value("SELECT 1 FROM pg_database WHERE datname = $1", {journal.new_database});
+        if (!kept) return kept.error();
+        if (kept->empty()) return base::success();
+        return session.run("ALTER DATABASE " + quote_identifier(journal.new_database) +
+                           " ALLOW_CONNECTIONS false");
+    }
     if (auto dropped = session.run("DROP DATABASE IF EXISTS " + quote_identifier(journal.new_database));
         !dropped)
         return dropped;

@@ -13,6 +13,10 @@ namespace dbrestore::agent {
 // Errors: failed.
 base::Status drop_leftovers(Session& session, const Journal& journal);
 
+// Undo: the database that comes back and the one it takes the place of are both there. Failures:
+// PreviousDataGone, DatabaseNotFound.
+std::optional<AgentResult> check_names(Session& session, const Journal& journal);
+
 // Role, then database: from template0, with encoding, locale and tablespace of the old one, owned by the
 // role. Errors: not_found where the old database is missing; failed.
 base::Status make_role_and_database(Session& session, const Journal& journal);

@@ -81,7 +81,8 @@ void check_ledger(Inspection& inspection) {
     const auto entries = WorkFolder(request.data_directory).ledger();
     if (!entries) return inspection.findings.failed("LedgerDamaged", to_text(entries.error()));
     for (const auto& entry : *entries) {
-        if (entry.restore_name == request.restore_name && entry.restore_uid != request.restore_uid) {
+        if (entry.succeeded && entry.restore_name == request.restore_name &&
+            entry.restore_uid != request.restore_uid) {
             return inspection.findings.failed("AlreadyExecuted", "a restore named \"" + request.restore_name +
                                                                      "\" succeeded here on " + entry.time +
                                                                      "; choose another name");
@@ -90,6 +91,7 @@ void check_ledger(Inspection& inspection) {
 }
 
 void check_dump(Inspection& inspection) {
+    if (inspection.context.request.undo) return;
     const Context& context = inspection.context;
     Findings& findings = inspection.findings;
     const auto dump = DumpFile::open(context.surroundings.source_directory, context.request.dump_path);
@@ -129,6 +131,16 @@ void check_dump(Inspection& inspection) {
                         " tables, made on PostgreSQL " + one_line(inspection.archive->server_version, 60));
 }
 
+void check_kept(Session& session, const std::string& name, Findings& findings) {
+    const auto size =
+        session.value("SELECT pg_database_size(datname) FROM pg_database WHERE datname = $1", {name});
+    if (!size) return findings.failed("ServerQueryFailed", to_text(size.error()));
+    if (size->empty())
+        return findings.failed("PreviousDataGone", "database \"" + name + "\" does not exist any more");
+    findings.passed("PreviousDataKept",
+                    "database \"" + name + "\" is there, " + human_size(std::stoll(*size)));
+}
+
 void check_login(Inspection& inspection) {
     const Context& context = inspection.context;
     Findings& findings = inspection.findings;
@@ -149,6 +161,7 @@ void check_login(Inspection& inspection) {
     findings.passed("ServerReachable");
     check_server({*session, credentials->database, inspection.archive ? &*inspection.archive : nullptr},
                  findings);
+    if (context.request.undo) check_kept(*session, context.request.new_database, findings);
     const auto mode = session->value(
         "SELECT current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_replication_slots)");
     if (mode) inspection.archives_wal = *mode == "t";
@@ -193,6 +206,10 @@ AgentResult preflight(const Context& context) {
     result.waiting_for = std::move(inspection.findings.waiting_for);
     result.bytes = expected_bytes(inspection);
     result.estimated_seconds = fixed_seconds + inspection.output_bytes / restored_bytes_per_second;
+    if (context.request.undo) {
+        result.what_is_lost = {"everything written to the database since the restore that is undone"};
+        return result;
+    }
     result.what_is_lost = {
         "everything written to the database since the dump was made", "objects that the dump does not hold",
         "owners and privileges of objects that today's database lacks: they go to the database's owner",

@@ -24,8 +24,8 @@ std::optional<AgentResult> settle_predecessor(const Context& context, Work& work
     work.journal->pod_uid = context.surroundings.pod_uid;
     if (auto saved = work.folder.save(*work.journal); !saved)
         return from_error("JournalNotWritten", saved.error());
-    const AgentResult undone = undo(context, work);
-    if (undone.outcome != AgentResult::Outcome::done) return undone;
+    const AgentResult taken_back = take_back(context, work);
+    if (taken_back.outcome != AgentResult::Outcome::done) return taken_back;
     return std::nullopt;
 }
 
@@ -39,6 +39,8 @@ std::optional<AgentResult> begin_journal(const Context& context, Work& work) {
                            .restore_name = request.restore_name,
                            .pod_uid = context.surroundings.pod_uid,
                            .attempt = request.attempt,
+                           .sequence = request.sequence,
+                           .undo = request.undo,
                            .database = *database,
                            .new_database = request.new_database,
                            .old_database = request.old_database,
@@ -118,11 +120,19 @@ std::optional<AgentResult> fill_new_database(const Context& context, const Work&
     return std::nullopt;
 }
 
+// Undo: the database that comes back was served before, so it only has to be there.
+std::optional<AgentResult> check_kept_database(const PrivateServer& server, const Journal& journal) {
+    auto session = server.connect("template1");
+    if (!session) return from_error("PrivateServerFailed", session.error());
+    return check_names(*session, journal);
+}
+
 }  // namespace
 
 AgentResult prepare(const Context& context) {
     Work work(context.request.data_directory);
     if (auto failure = take_hold(context, work)) return *failure;
+    if (auto failure = refuse_too_late(context, work)) return *failure;
     if (auto failure = settle_predecessor(context, work)) return *failure;
     if (work.is_of(context.request.restore_uid) && work.journal->state != State::preparing &&
         work.journal->state != State::rolled_back) {
@@ -130,10 +140,15 @@ AgentResult prepare(const Context& context) {
         return done("an earlier attempt had prepared it");
     }
     Source source;
-    if (auto failure = open_source(context, work, source)) return *failure;
+    if (!context.request.undo) {
+        if (auto failure = open_source(context, work, source)) return *failure;
+    }
     if (auto failure = begin_journal(context, work)) return *failure;
-    if (auto reserved = work.folder.write_ballast(); !reserved)
-        return failed("InsufficientSpace", to_text(reserved.error()));
+    // An Undo writes next to nothing, and must work on a full volume.
+    if (!context.request.undo) {
+        if (auto reserved = work.folder.write_ballast(); !reserved)
+            return failed("InsufficientSpace", to_text(reserved.error()));
+    }
     bool was_unclean = work.journal->was_unclean;
     if (auto failure = put_behind_stub(context, work, was_unclean)) return *failure;
     work.journal->was_unclean = was_unclean;
@@ -142,7 +157,9 @@ AgentResult prepare(const Context& context) {
         was_unclean ? "the server had not been stopped cleanly, and crash recovery was run" : "";
     std::unique_ptr<PrivateServer> server;
     if (auto failure = start_server(context, work, server)) return *failure;
-    if (auto failure = fill_new_database(context, work, *server, source, remark)) return *failure;
+    if (auto failure = context.request.undo ? check_kept_database(*server, *work.journal)
+                                            : fill_new_database(context, work, *server, source, remark))
+        return *failure;
     if (auto stopped = server->stop(); !stopped) return from_error("PrivateServerFailed", stopped.error());
     work.journal->state = State::prepared;
     if (auto saved = work.folder.save(*work.journal); !saved)

@@ -3,6 +3,7 @@
 #include "agent/new_database.h"
 #include "agent/steps.h"
 #include "agent/text.h"
+#include "base/clock.h"
 
 namespace dbrestore::agent {
 
@@ -50,9 +51,13 @@ bool catalog_may_hold_ours(const Work& work) {
     return work.tree.is_hidden() || work.journal->state == Journal::State::committed;
 }
 
+LedgerEntry ended_now(const std::string& restore_name, const std::string& restore_uid) {
+    return {restore_name, restore_uid, base::format_time(base::SystemClock{}.now()), false};
+}
+
 }  // namespace
 
-AgentResult undo(const Context& context, Work& work) {
+AgentResult take_back(const Context& context, Work& work) {
     work.folder.free_ballast();
     base::Status cleaned = base::success();
     if (catalog_may_hold_ours(work)) {
@@ -62,8 +67,6 @@ AgentResult undo(const Context& context, Work& work) {
             return *refused;
         if (work.tree.is_hidden()) cleaned = clean_catalog(context, work);
     }
-    if (auto removed = work.folder.remove_from_ledger(work.journal->restore_uid); !removed)
-        return from_error("LedgerNotWritten", removed.error());
     if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
     const bool was_renamed =
         work.journal->state == Journal::State::committing || work.journal->state == Journal::State::committed;
@@ -75,6 +78,10 @@ AgentResult undo(const Context& context, Work& work) {
     work.journal->state = Journal::State::rolled_back;
     if (auto saved = work.folder.save(*work.journal); !saved)
         return from_error("JournalNotWritten", saved.error());
+    if (auto added =
+            work.folder.add_to_ledger(ended_now(work.journal->restore_name, work.journal->restore_uid));
+        !added)
+        return from_error("LedgerNotWritten", added.error());
     if (!cleaned) {
         return done("the files are in their place; the unfinished database \"" + work.journal->new_database +
                     "\" may be left: " + to_text(cleaned.error()));
@@ -82,11 +89,9 @@ AgentResult undo(const Context& context, Work& work) {
     return done();
 }
 
-AgentResult rollback(const Context& context) {
-    Work work(context.request.data_directory);
-    if (!work.folder.exists()) return done("nothing was done on the volume");
-    if (auto failure = take_hold(context, work); failure && failure->reason != "JournalDamaged")
-        return *failure;
+namespace {
+
+AgentResult take_back_if_ours(const Context& context, Work& work) {
     if (!work.journal) {
         work.folder.free_ballast();
         if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
@@ -95,7 +100,22 @@ AgentResult rollback(const Context& context) {
     if (!work.is_of(context.request.restore_uid)) return done("nothing of this restore is on the volume");
     if (work.journal->state == Journal::State::rolled_back && !work.tree.is_hidden()) return done();
     if (auto failure = claim(context, work)) return *failure;
-    return undo(context, work);
+    return take_back(context, work);
+}
+
+}  // namespace
+
+AgentResult rollback(const Context& context) {
+    Work work(context.request.data_directory);
+    if (auto failure = take_hold(context, work); failure && failure->reason != "JournalDamaged")
+        return *failure;
+    const AgentResult result = take_back_if_ours(context, work);
+    if (result.outcome != AgentResult::Outcome::done) return result;
+    // Also where nothing was done yet: a Job that comes late must not begin.
+    const auto& request = context.request;
+    if (auto added = work.folder.add_to_ledger(ended_now(request.restore_name, request.restore_uid)); !added)
+        return from_error("LedgerNotWritten", added.error());
+    return result;
 }
 
 }  // namespace dbrestore::agent

@@ -1,4 +1,5 @@
 #include "agent/enter.h"
+#include "agent/new_database.h"
 #include "agent/steps.h"
 #include "agent/text.h"
 
@@ -65,9 +66,13 @@ AgentResult verify_privately(const Context& context) {
     if (auto failure = start_server(context, work, server)) return *failure;
     AgentResult result = done();
     {
-        auto session = server->connect(work.journal->new_database);
+        // A kept database takes no connections, and nothing was written to it since it was served.
+        const bool undo = work.journal->undo;
+        auto session = server->connect(undo ? "template1" : work.journal->new_database);
         if (!session) return from_error("VerificationFailed", session.error());
-        if (auto failure = check_new_database(*session, *work.journal)) return *failure;
+        if (auto failure =
+                undo ? check_names(*session, *work.journal) : check_new_database(*session, *work.journal))
+            return *failure;
         const auto version = session->value("SHOW server_version");
         if (version) result.server_version = *version;
     }

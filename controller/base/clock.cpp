@@ -1,10 +1,15 @@
 #include "base/clock.h"
 
+#include <algorithm>
 #include <cstdio>
 
 namespace dbrestore::base {
 
 namespace {
+
+using std::chrono::year;
+constexpr Time first_time = std::chrono::sys_days{year{0} / 1 / 1};
+constexpr Time end_of_time = std::chrono::sys_days{year{10000} / 1 / 1};
 
 struct Fields {
     std::chrono::year_month_day date;
@@ -12,6 +17,7 @@ struct Fields {
 };
 
 Fields split(Time time) {
+    time = std::clamp(time, first_time, end_of_time - std::chrono::milliseconds{1});
     const auto day = std::chrono::floor<std::chrono::days>(time);
     const std::chrono::hh_mm_ss clock{time - day};
     return {std::chrono::year_month_day{day}, static_cast<int>(clock.hours().count()),

@@ -21,7 +21,8 @@ public:
     Time now() const override;
 };
 
-// RFC 3339 in UTC with whole seconds, as Kubernetes writes metav1.Time: 2026-11-22T10:00:00Z.
+// RFC 3339 in UTC with whole seconds, as Kubernetes writes metav1.Time: 2026-11-22T10:00:00Z. A time
+// outside of the years 0 to 9999, which nobody could read back, becomes the nearest one inside.
 std::string format_time(Time time);
 
 // The same with microseconds, as Kubernetes writes metav1.MicroTime.

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "decide/narrate.h"
+#include "decide/steps.h"
+#include "decide/undo.h"
 #include "decide/ways_out.h"
 
 namespace dbrestore::decide {
@@ -33,10 +35,25 @@ std::string failed_messages(const std::vector<PreflightFinding>& findings) {
 
 // The next look is another attempt: what a Job found before the wait says nothing of what is there after it.
 Plan look_again_later(const World& world, RestoreStatus status, const Reason& missing) {
-    if (status.step)
-        status.step = resources::StepAttempt{status.step->name, status.step->attempt + 1, world.now, {}};
+    if (status.step) status.step = next_attempt(world, status.step->name, status.step->attempt + 1);
     return wait_for_missing(world, std::move(status), missing);
 }
+
+namespace {
+
+std::vector<std::string> steps_of_plan(const World& world) {
+    const std::string workload = world.workload->kind + " " + world.workload->meta.name;
+    return {"stop " + workload,
+            is_undo(world.restore) ? "open the kept database"
+                                   : "restore the dump into a new database beside the old one",
+            "verify it",
+            "exchange the two by renaming",
+            "start " + workload,
+            "verify again through the network",
+            "keep the replaced database for " + std::to_string(world.restore.spec.retain_seconds) + " s"};
+}
+
+}  // namespace
 
 // Every finding is reported at once. What an object's appearance would cure is waited for; anything else ends
 // it.
@@ -61,15 +78,8 @@ Plan judge_preflight(const World& world, RestoreStatus status, const AgentResult
         return roll_back(world, std::move(status), failed[0], message);
     }
     status.original_replicas = world.workload->replicas;
-    status.plan = resources::RestorePlan{
-        {"stop " + world.workload->kind + " " + world.workload->meta.name,
-         "restore the dump into a new database beside the old one", "verify it",
-         "exchange the two by renaming", "start " + world.workload->kind + " " + world.workload->meta.name,
-         "verify again through the network",
-         "keep the old database for " + std::to_string(world.restore.spec.retain_seconds) + " s"},
-        result.what_is_lost,
-        result.estimated_seconds,
-        result.bytes};
+    status.plan = resources::RestorePlan{steps_of_plan(world), result.what_is_lost, result.estimated_seconds,
+                                         result.bytes};
     note(status, world, "Validated", Truth::yes, "ChecksPassed",
          std::to_string(status.preflight.size()) + " checks passed");
     return enter(world, std::move(status), Phase::stopping, "all checks passed; stopping the database");

@@ -7,7 +7,9 @@
 #include "decide/judge.h"
 #include "decide/narrate.h"
 #include "decide/rest.h"
+#include "decide/rolling_back.h"
 #include "decide/steps.h"
+#include "decide/undo.h"
 #include "decide/validate.h"
 #include "decide/ways_out.h"
 
@@ -29,7 +31,6 @@ Plan preparing(const World&);
 Plan verifying(const World&);
 Plan committing(const World&);
 Plan starting(const World&);
-Plan rolling_back(const World&);
 Plan ended(const World&);
 
 struct PhaseEntry {
@@ -62,6 +63,19 @@ double preflight_pause_seconds(int64_t looked_times) {
                     300.0);
 }
 
+void name_target(const World& world, RestoreStatus& status) {
+    const auto& spec = world.restore.spec;
+    if (is_undo(world.restore)) {
+        const auto* entry = undone_entry(world);
+        status.target = "before " + spec.undo_name;
+        status.source_name = entry == nullptr ? "" : entry->previous_database;
+    } else if (status.target.empty()) {
+        status.target =
+            spec.dump.claim_name.empty() ? spec.type : spec.dump.claim_name + "/" + spec.dump.path;
+        status.source_name = spec.dump.path;
+    }
+}
+
 Plan pending(const World& world) {
     RestoreStatus status = world.restore.status;
     if (holds_lock(world)) {
@@ -76,11 +90,7 @@ Plan pending(const World& world) {
         if (auto plan = end_other_jobs(world, "")) return *plan;
         return {{SaveLock{}, RemoveFinalizers{}}, "giving the lock back while waiting", false, 1000ms};
     }
-    if (status.target.empty()) {
-        const auto& dump = world.restore.spec.dump;
-        status.target = dump.claim_name.empty() ? world.restore.spec.type : dump.claim_name + "/" + dump.path;
-        status.source_name = dump.path;
-    }
+    name_target(world, status);
     if (const auto never = never_runs(world)) {
         note(status, world, "Validated", Truth::no, never->reason, never->message);
         return finish(world, std::move(status), Phase::failed, never->reason, never->message);
@@ -132,7 +142,7 @@ Plan queued(const World& world) {
     if (!holds_lock(world))
         plan.actions.insert(
             plan.actions.begin(),
-            {AddFinalizers{}, SaveLock{{{{world.restore.meta.name, world.restore.meta.uid}}, {}, {}}}});
+            {AddFinalizers{}, SaveLock{{{{world.restore.meta.name, world.restore.meta.uid}}, {}, {}, {}}}});
     return plan;
 }
 
@@ -158,7 +168,7 @@ Plan validating(const World& world) {
     const auto* pod = ready_database_pod(world);
     auto preflight = run_step(world, {.name = "preflight",
                                       .subcommand = "preflight",
-                                      .telling = "checking the dump to its last byte, and the server",
+                                      .telling = words_of(world.restore).checking,
                                       .data = DataMount::read_only,
                                       .dump = true,
                                       .host = pod == nullptr ? "" : pod->pod_ip,
@@ -197,7 +207,7 @@ Plan stopping(const World& world) {
     note(status, world, "DatabaseStopped", Truth::yes, "ScaledToZero",
          "no pod but the restore's own can use the volume");
     return enter(world, std::move(status), Phase::preparing,
-                 "the database is stopped; restoring the dump into a new database");
+                 "the database is stopped; " + words_of(world.restore).preparing);
 }
 
 Plan step_at_rest(const World& world, const StepWish& wish, Phase next, const std::string& next_why) {
@@ -213,21 +223,21 @@ Plan preparing(const World& world) {
     return step_at_rest(world,
                         {.name = "prepare",
                          .subcommand = "prepare",
-                         .telling = "restoring the dump into a new database",
+                         .telling = words_of(world.restore).preparing,
                          .data = DataMount::read_write,
                          .dump = true,
                          .deadline_seconds = world.restore.spec.active_deadline_seconds},
-                        Phase::verifying, "the dump is restored; verifying the new database");
+                        Phase::verifying, words_of(world.restore).prepared);
 }
 
 Plan verifying(const World& world) {
     return step_at_rest(world,
                         {.name = "verify",
                          .subcommand = "verify",
-                         .telling = "verifying the new database",
+                         .telling = "verifying the database that is to be served",
                          .data = DataMount::read_write,
                          .deadline_seconds = long_deadline_seconds},
-                        Phase::committing, "the new database is verified; exchanging it with the old one");
+                        Phase::committing, words_of(world.restore).verified);
 }
 
 Plan committing(const World& world) {
@@ -243,15 +253,8 @@ Plan committing(const World& world) {
         return roll_back(world, status, commit.result->reason, commit.result->message);
     status.previous_data = resources::PreviousData{true, old_database_name(world.restore.meta.uid),
                                                    commit.result->bytes, std::nullopt};
-    note(status, world, "DataRestored", Truth::yes, "Exchanged",
-         "the restored database has taken the old one's name");
+    note(status, world, "DataRestored", Truth::yes, "Exchanged", words_of(world.restore).committed);
     return enter(world, std::move(status), Phase::starting, "the restored database is in place; starting");
-}
-
-// Marks where a phase stands that has no Job of its own.
-Plan begin_stage(const World& world, RestoreStatus status, const char* name, const std::string& why) {
-    status.step = resources::StepAttempt{name, 1, world.now, {}};
-    return save(world, std::move(status), {}, why);
 }
 
 void start_expiry(const World& world, RestoreStatus& status) {
@@ -286,13 +289,17 @@ Plan starting(const World& world) {
         if (auto plan = let_run(world)) return *plan;
         if (status.original_replicas == 0)
             return succeed(world, std::move(status),
-                           "the dump is restored; the database stays scaled to 0, as it was");
+                           words_of(world.restore).succeeded + "; the database stays scaled to 0, as it was");
         if (ready_database_pod(world) == nullptr) {
             if (base::seconds_between(status.step->start_time, world.now) < pod_ready_within_seconds)
                 return wait("waiting until the database's pod is ready", 2000ms);
             if (!world.fresh)
                 return look_fresh(
                     "the database's pod is not ready; looking once more before the old data comes back");
+            if (may_have_served(world))
+                return fail_on_new_data(
+                    world, std::move(status), "DatabaseNotReady",
+                    "the database's pod was ready on the restored data, and then no more");
             return roll_back(world, std::move(status), "DatabaseNotReady",
                              "the database's pod did not become ready on the restored data");
         }
@@ -313,6 +320,7 @@ Plan starting(const World& world) {
         return fail_on_new_data(world, std::move(status), "DatabaseNotReady",
                                 "the database's pod was ready on the restored data, and then no more");
     }
+    if (auto plan = wait_for_server(world)) return *plan;
     const auto verify = run_step(world, {.name = "verify-live",
                                          .subcommand = "verify",
                                          .telling = "verifying through the network",
@@ -320,65 +328,9 @@ Plan starting(const World& world) {
                                          .deadline_seconds = short_deadline_seconds});
     if (verify.plan) return *verify.plan;
     if (verify.result->outcome == AgentResult::Outcome::done)
-        return succeed(world, std::move(status), "the dump is restored and serves");
+        return succeed(world, std::move(status),
+                       words_of(world.restore).succeeded + ", and the database serves");
     return fail_on_new_data(world, std::move(status), verify.result->reason, verify.result->message);
-}
-
-Plan finish_rolled_back(const World& world, RestoreStatus status) {
-    const resources::Failure failure =
-        status.failure.value_or(resources::Failure{"Failed", "no reason was recorded", false});
-    return finish(world, std::move(status), failure.cancelled ? Phase::cancelled : Phase::failed,
-                  failure.reason, failure.message);
-}
-
-Plan restart_old(const World& world, RestoreStatus status) {
-    if (auto plan = let_run(world)) return *plan;
-    if (status.original_replicas != 0 && ready_database_pod(world) == nullptr) {
-        if (base::seconds_between(status.step->start_time, world.now) < pod_ready_within_seconds)
-            return wait("waiting until the database's pod is ready on the old data", 2000ms);
-        note(status, world, "DatabaseReady", Truth::no, "PodNotReady",
-             "the database is back on its old data, but its pod did not become ready");
-        return finish_rolled_back(world, std::move(status));
-    }
-    if (status.original_replicas != 0)
-        note(status, world, "DatabaseReady", Truth::yes, "PodReady", "the old data is served again");
-    if (status.stop_time)
-        status.downtime_seconds = static_cast<int64_t>(base::seconds_between(*status.stop_time, world.now));
-    return finish_rolled_back(world, std::move(status));
-}
-
-Plan rolling_back(const World& world) {
-    RestoreStatus status = world.restore.status;
-    if (status.step && status.step->name == "restart") return restart_old(world, std::move(status));
-    const bool begun = status.step && status.step->name == "rollback";
-    if (status.previous_data && !begun && ready_database_pod(world) != nullptr) {
-        // The restored data came up after all, before it was taken back: a client may have written already.
-        status.failure.reset();
-        status.step.reset();
-        return enter(world, std::move(status), Phase::starting,
-                     "the database's pod became ready on the restored data, which therefore stays");
-    }
-    if (auto plan = end_other_jobs(
-            world, begun ? job_name(world.restore.meta.uid, "rollback", status.step->attempt) : ""))
-        return *plan;
-    if (!status.stop_time) return finish_rolled_back(world, std::move(status));  // nothing was stopped
-    if (!resources::condition_is(status.conditions, "DatabaseStopped", Truth::yes)) {
-        return begin_stage(world, std::move(status), "restart",
-                           "the data was not touched; starting");  // no Job has written yet
-    }
-    const bool asked = begun && !status.step->job_uid.empty();
-    if (auto plan = asked ? keep_at_rest(world) : bring_to_rest(world)) return *plan;
-    const auto rollback = run_step(world, {.name = "rollback",
-                                           .subcommand = "rollback",
-                                           .telling = "bringing the old data back",
-                                           .data = DataMount::read_write,
-                                           .deadline_seconds = 3600,
-                                           .endless = true});
-    if (rollback.plan) return *rollback.plan;
-    status.previous_data.reset();
-    note(status, world, "DataRestored", Truth::no, status.failure ? status.failure->reason : "RolledBack",
-         "the old data is in place");
-    return begin_stage(world, std::move(status), "restart", "the old data is in place; starting");
 }
 
 const resources::HistoryEntry* own_entry(const World& world) {

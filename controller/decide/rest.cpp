@@ -1,6 +1,7 @@
 #include "decide/rest.h"
 
 #include "decide/narrate.h"
+#include "decide/steps.h"
 #include "decide/validate.h"
 
 namespace dbrestore::decide {
@@ -16,30 +17,15 @@ Plan hold(const World& world, const std::string& reason, const std::string& mess
     return plan;
 }
 
-// Nothing where the server is there and this restore may speak for it.
-std::optional<Plan> wait_for_server(const World& world) {
-    if (!world.server || !world.server->status.inferred || !world.workload) {
-        return hold(world, "ServerNotFound",
-                    "the PostgresServer or its workload is gone; waiting for it to come back", 30s);
-    }
-    // Two restores on one data directory would destroy it, so a lock that somebody else holds is never taken
-    // from him.
-    const auto& holder = world.server->lock.active_restore;
-    if (holder && !holds_lock(world))
-        return hold(world, "LockLost",
-                    "DatabaseRestore \"" + holder->name + "\" holds the lock; waiting until it has ended",
-                    10s);
-    return std::nullopt;
-}
-
 Plan save_lock(const World& world, std::optional<resources::Fence> fence, const std::string& why) {
     const auto& restore = world.restore;
-    return {
-        {SaveLock{
-            {{{restore.meta.name, restore.meta.uid}}, restore.status.original_replicas, std::move(fence)}}},
-        why,
-        false,
-        1000ms};
+    return {{SaveLock{{{{restore.meta.name, restore.meta.uid}},
+                       restore.status.original_replicas,
+                       std::move(fence),
+                       restore.status.data_owner}}},
+            why,
+            false,
+            1000ms};
 }
 
 std::optional<Plan> raise_fence(const World& world) {
@@ -76,6 +62,21 @@ std::optional<Plan> wait_for_foreign_pods(const World& world) {
 
 }  // namespace
 
+std::optional<Plan> wait_for_server(const World& world) {
+    if (!world.server || !world.server->status.inferred || !world.workload) {
+        return hold(world, "ServerNotFound",
+                    "the PostgresServer or its workload is gone; waiting for it to come back", 30s);
+    }
+    // Two restores on one data directory would destroy it, so a lock that somebody else holds is never taken
+    // from him.
+    const auto& holder = world.server->lock.active_restore;
+    if (holder && !holds_lock(world))
+        return hold(world, "LockLost",
+                    "DatabaseRestore \"" + holder->name + "\" holds the lock; waiting until it has ended",
+                    10s);
+    return std::nullopt;
+}
+
 std::optional<Plan> bring_to_rest(const World& world) {
     if (auto plan = raise_fence(world)) return plan;
     if (!world.fresh) return look_fresh("looking who uses the volume");
@@ -104,7 +105,13 @@ std::optional<Plan> keep_at_rest(const World& world) {
 // Fence down first, or the workload's pods would be refused.
 std::optional<Plan> let_run(const World& world) {
     if (auto plan = wait_for_server(world)) return plan;
-    if (world.server->lock.fence) return save_lock(world, std::nullopt, "lowering the fence");
+    if (world.server->lock.fence) {
+        // A Job that a paused controller made late must not outlive the fence: beside the database it would
+        // destroy the data.
+        if (!world.fresh) return look_fresh("lowering the fence");
+        if (auto plan = end_other_jobs(world, "")) return plan;
+        return save_lock(world, std::nullopt, "lowering the fence");
+    }
     const int64_t wanted = world.restore.status.original_replicas.value_or(1);
     if (world.workload->replicas == wanted) return std::nullopt;
     if (!world.fresh) return look_fresh("scaling the database back");

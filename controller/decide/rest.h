@@ -11,6 +11,9 @@ namespace dbrestore::decide {
 // What waits for a pod: the database's own to become ready, or a foreign one to end.
 inline constexpr double pod_ready_within_seconds = 600;
 
+// Nothing where the server is there and this restore may speak for it.
+std::optional<Plan> wait_for_server(const World& world);
+
 // Fence up, workload at 0, nobody else on the volume. Nothing where all of that holds, seen fresh.
 std::optional<Plan> bring_to_rest(const World& world);
 

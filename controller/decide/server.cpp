@@ -5,6 +5,8 @@
 #include "decide/inference.h"
 #include "decide/jobs.h"
 #include "decide/phases.h"
+#include "decide/take_over.h"
+#include "decide/undo.h"
 
 namespace dbrestore::decide {
 
@@ -107,6 +109,12 @@ CreateJob cleanup_job(const ServerWorld& world, const HistoryEntry& entry, const
     return CreateJob{job_manifest(recipe, inferred, *world.workload)};
 }
 
+void forget_previous_data(HistoryEntry& entry) {
+    entry.previous_database.clear();
+    entry.previous_size_bytes = 0;
+    entry.expiration_time.reset();
+}
+
 // Drops the old database of one expired entry; the entry forgets it only once the drop is reported.
 void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
     if (entry.previous_database.empty() || !entry.expiration_time) return;
@@ -120,10 +128,7 @@ void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
     const auto report = job == nullptr ? world.reports.end() : world.reports.find(job->meta.name);
     if (report != world.reports.end() && report->second.result &&
         report->second.result->outcome == resources::AgentResult::Outcome::done) {
-        entry.previous_database.clear();
-        entry.previous_size_bytes = 0;
-        entry.expiration_time.reset();
-        return;
+        return forget_previous_data(entry);
     }
     const double age_seconds = job == nullptr ? 0 : base::seconds_between(job->meta.creation_time, world.now);
     if (job != nullptr && report == world.reports.end() && !job->finished())
@@ -152,6 +157,12 @@ ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerSt
         entry.previous_size_bytes = restore.status.previous_data->size_bytes;
         entry.expiration_time = restore.status.previous_data->expiration_time;
     }
+    // What an Undo brought back is no longer kept: it is served.
+    if (is_undo(restore) && !entry.previous_database.empty()) {
+        for (auto& earlier : status.history) {
+            if (earlier.previous_database == restore.status.source_name) forget_previous_data(earlier);
+        }
+    }
     status.history.push_back(std::move(entry));
     while (status.history.size() > max_history_entries) {
         const auto oldest = std::ranges::find_if(
@@ -163,6 +174,14 @@ ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerSt
 }
 
 Plan decide_server(const ServerWorld& world) {
+    if (world.server.meta.deleting && (world.namespace_terminating || !world.server.lock.active_restore)) {
+        // In a terminating namespace nothing can be repaired any more; elsewhere nothing is left to repair.
+        Plan plan{{}, "the PostgresServer is deleted", false, std::nullopt};
+        if (world.server.meta.has_finalizer(resources::finalizer_name))
+            plan.actions.push_back(RemoveFinalizers{});
+        return plan;
+    }
+    if (world.vanished) return take_over(*world.vanished);
     Plan plan{{}, "nothing to do", false, std::nullopt};
     ServerStatus status = observed_status(world);
     for (auto& entry : status.history) expire(world, entry, plan);

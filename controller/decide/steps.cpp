@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "decide/narrate.h"
+#include "decide/undo.h"
 
 namespace dbrestore::decide {
 
@@ -30,9 +31,10 @@ const resources::Pod* pod_of(const World& world, const std::string& job) {
     return at == world.pods.end() ? nullptr : &*at;
 }
 
-Plan begin(const World& world, const StepWish& wish, int64_t attempt, const std::string& why) {
+Plan begin(const World& world, const StepWish& wish, int64_t attempt, int64_t failures,
+           const std::string& why) {
     RestoreStatus status = world.restore.status;
-    status.step = resources::StepAttempt{wish.name, attempt, world.now, {}};
+    status.step = next_attempt(world, wish.name, attempt, failures);
     status.progress = resources::Progress{wish.name, wish.telling, 0, 0, 0, 0, 0, std::nullopt};
     return save(world, std::move(status), {}, why);
 }
@@ -40,10 +42,10 @@ Plan begin(const World& world, const StepWish& wish, int64_t attempt, const std:
 Plan make_job(const World& world, const StepWish& wish) {
     Plan plan;
     plan.why = wish.telling;
-    // The fence is only as good as what was looked at: nothing is started on the data directory from a cached
-    // view.
+    // A cache may show the Job's end before the status that says it was there; it would be made twice. And
+    // the fence is only as good as what was looked at.
+    if (!world.fresh) return look_fresh(wish.telling);
     if (wish.data == DataMount::read_write) {
-        if (!world.fresh) return look_fresh(wish.telling);
         const auto& step = *world.restore.status.step;
         if (auto others = end_other_jobs(world, job_name(world.restore.meta.uid, step.name, step.attempt)))
             return *others;
@@ -61,11 +63,14 @@ Plan make_job(const World& world, const StepWish& wish) {
     recipe.request = base_request(inferred, *world.workload, restore.meta.name, restore.meta.uid);
     recipe.request.step = wish.subcommand;
     recipe.request.attempt = recipe.attempt;
+    recipe.request.sequence = restore.status.step->sequence;
     recipe.request.host = wish.host;
     recipe.request.jobs = restore.spec.jobs;
-    recipe.request.keep_old_database = restore.spec.retain_seconds > 0;
     recipe.data = wish.data;
-    if (wish.dump) {
+    if (is_undo(restore)) {
+        recipe.request.undo = true;
+        recipe.request.new_database = restore.status.source_name;
+    } else if (wish.dump) {
         recipe.dump_claim = restore.spec.dump.claim_name;
         recipe.request.dump_path = restore.spec.dump.path;
     }
@@ -136,18 +141,20 @@ Plan watch_running(const World& world, const StepWish& wish, const resources::Jo
 // The attempt is over without a result that settles the matter.
 StepView try_again(const World& world, const StepWish& wish, AgentResult result) {
     const auto& step = *world.restore.status.step;
-    if (!wish.endless && step.attempt >= world.restore.spec.max_attempts) {
+    const int64_t failures = step.failures + 1;
+    if (!wish.endless && failures >= world.restore.spec.max_attempts) {
         result.outcome = AgentResult::Outcome::failed;
-        result.message += " (after " + std::to_string(step.attempt) + " attempts)";
+        result.message += " (after " + std::to_string(failures) + " attempts)";
         return {std::nullopt, std::move(result)};
     }
-    const int64_t pause_seconds = wish.endless ? std::min<int64_t>(step.attempt * 5, 300) : 0;
+    const int64_t pause_seconds = wish.endless ? std::min<int64_t>(failures * 5, 300) : 0;
     if (base::seconds_between(step.start_time, world.now) < static_cast<double>(pause_seconds)) {
         Plan plan = save(world, world.restore.status, result.reason, result.message);
         plan.look_again_after = poll_interval;
         return {std::move(plan), std::nullopt};
     }
-    Plan plan = begin(world, wish, step.attempt + 1, wish.telling + ", once more: " + result.message);
+    Plan plan =
+        begin(world, wish, step.attempt + 1, failures, wish.telling + ", once more: " + result.message);
     plan.actions.push_back(
         Speak{true, result.reason.empty() ? "StepRepeated" : result.reason, result.message});
     return {std::move(plan), std::nullopt};
@@ -187,6 +194,17 @@ StepView view_of_end(const World& world, const StepWish& wish, const resources::
 
 }  // namespace
 
+resources::StepAttempt next_attempt(const World& world, const std::string& name, int64_t attempt,
+                                    int64_t failures) {
+    const auto& last = world.restore.status.step;
+    return {name, attempt, world.now, {}, last ? last->sequence + 1 : 1, failures};
+}
+
+Plan begin_stage(const World& world, RestoreStatus status, const char* name, const std::string& why) {
+    status.step = next_attempt(world, name, 1);
+    return save(world, std::move(status), {}, why);
+}
+
 std::optional<Plan> end_other_jobs(const World& world, const std::string& kept_job) {
     Plan plan{{}, "ending the restore's other Jobs", false, poll_interval};
     for (const auto& job : world.jobs) {
@@ -212,7 +230,7 @@ std::optional<Plan> end_other_jobs(const World& world, const std::string& kept_j
 StepView run_step(const World& world, const StepWish& wish) {
     const auto& status = world.restore.status;
     if (!status.step || status.step->name != wish.name)
-        return {begin(world, wish, 1, wish.telling), std::nullopt};
+        return {begin(world, wish, 1, 0, wish.telling), std::nullopt};
     const resources::Job* job = current_job(world);
     if (job == nullptr && !status.step->job_uid.empty()) {
         if (!world.fresh) return {Plan{{}, wish.telling, true, std::nullopt}, std::nullopt};

@@ -32,6 +32,14 @@ struct StepView {
 // the last one's result is then returned as failed.
 StepView run_step(const World& world, const StepWish& wish);
 
+// Marks where a phase stands that has no Job of its own.
+Plan begin_stage(const World& world, resources::RestoreStatus status, const char* name,
+                 const std::string& why);
+
+// The step's next attempt, or the first of another step, with the restore's next sequence number.
+resources::StepAttempt next_attempt(const World& world, const std::string& name, int64_t attempt,
+                                    int64_t failures = 0);
+
 // Jobs of other steps and attempts must be over, and their pods gone: two agents on one directory would only
 // wait for each other. `kept_job` is left alone; empty: none is.
 std::optional<Plan> end_other_jobs(const World& world, const std::string& kept_job);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "decide/jobs.h"
+#include "decide/undo.h"
 
 namespace dbrestore::decide {
 
@@ -21,8 +22,9 @@ std::optional<Reason> not_supported_yet(const World& world) {
     const auto later = [](const std::string& field, const std::string& must) {
         return Reason{"NotSupportedYet", "`spec." + field + "` must be " + must + " in this version"};
     };
-    if (spec.type != "Dump") return later("type", "Dump");
-    if (spec.dump.claim_name.empty()) return later("dump", "a file on a persistentVolumeClaim");
+    if (spec.type != "Dump" && spec.type != "Undo") return later("type", "Dump or Undo");
+    if (spec.type == "Dump" && spec.dump.claim_name.empty())
+        return later("dump", "a file on a persistentVolumeClaim");
     if (spec.mode != "Replace") return later("logical.mode", "Replace");
     if (spec.run_as != "Owner") return later("logical.runAs", "Owner");
     if (spec.strategy != "StopFirst") return later("strategy", "StopFirst");
@@ -65,6 +67,9 @@ std::optional<Reason> never_runs(const World& world) {
         return Reason{"NotAcknowledged",
                       "`spec.acknowledgeDataLoss` must be true: the data written after the backup is lost"};
     }
+    if (is_undo(world.restore)) {
+        if (auto reason = never_undone(world)) return reason;
+    }
     return not_supported_yet(world);
 }
 
@@ -84,6 +89,9 @@ std::optional<Reason> still_missing(const World& world) {
         return Reason{"ServerNotReady", "PostgresServer \"" + spec.server_name +
                                             "\" is not ready: " + ready->reason + ": " + ready->message};
     }
+    if (is_undo(world.restore) && undone_entry(world) == nullptr)
+        return Reason{"RestoreNotFound", "no DatabaseRestore \"" + spec.undo_name +
+                                             "\" has ended on PostgresServer \"" + spec.server_name + "\""};
     for (const std::string& claim : {world.server->status.inferred->claim_name, spec.dump.claim_name}) {
         if (!claim.empty() && !world.claims.contains(claim)) {
             return Reason{"ClaimNotFound", "PersistentVolumeClaim \"" + claim +
@@ -118,7 +126,10 @@ std::vector<PreflightFinding> workload_findings(const World& world) {
         shareable ? "the volume can be checked beside the running database"
                   : "claim \"" + inferred.claim_name +
                         "\" is ReadWriteOncePod; its access mode must be ReadWriteOnce in this version"));
-    if (const auto* crashing = crash_looping_pod(world); crashing != nullptr) {
+    if (is_undo(world.restore)) {
+        findings.push_back(finding("DatabaseNotRunning", true,
+                                   "the kept database can be brought back whatever state the server is in"));
+    } else if (const auto* crashing = crash_looping_pod(world); crashing != nullptr) {
         findings.push_back(
             finding("DatabaseNotRunning", false,
                     "pod \"" + crashing->meta.name +
@@ -143,6 +154,12 @@ const resources::Pod* ready_database_pod(const World& world) {
             return &pod;
     }
     return nullptr;
+}
+
+bool may_have_served(const World& world) {
+    return world.workload && std::ranges::any_of(world.pods, [&](const resources::Pod& pod) {
+               return pod.owner_uid == world.workload->meta.uid && (pod.ready || pod.has_been_ready);
+           });
 }
 
 const resources::Pod* crash_looping_pod(const World& world) {

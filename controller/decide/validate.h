@@ -25,6 +25,9 @@ std::vector<resources::PreflightFinding> workload_findings(const World& world);
 // The database's pod where it is ready to answer.
 const resources::Pod* ready_database_pod(const World& world);
 
+// Whether a pod of the database is ready or has been: then a client may have written.
+bool may_have_served(const World& world);
+
 // A pod of the database that keeps crashing.
 const resources::Pod* crash_looping_pod(const World& world);
 

@@ -15,12 +15,13 @@ bool holds_finalizer(const World& world) {
     return world.restore.meta.has_finalizer(resources::finalizer_name);
 }
 
-// From Committing on, only until a client may have written: then the new data is kept. In Starting that is
-// when the fence goes down; whether a pod was ready between two looks, nobody can tell.
+// The commit ends whole first. After it, only until a client may have written: then the new data is kept.
 bool may_still_turn_back(const World& world) {
     const auto& status = world.restore.status;
     if (status.phase == Phase::committing || status.phase == Phase::rolling_back) return false;
-    return status.phase != Phase::starting || (holds_lock(world) && world.server->lock.fence);
+    if (status.phase != Phase::starting) return true;
+    return !resources::condition_is(status.conditions, "DatabaseReady", resources::Truth::yes) &&
+           !may_have_served(world);
 }
 
 std::optional<Plan> cancel(const World& world, const std::string& message) {
@@ -28,8 +29,40 @@ std::optional<Plan> cancel(const World& world, const std::string& message) {
     if (status.phase == Phase::pending || status.phase == Phase::queued) {
         return finish(world, status, Phase::cancelled, "Cancelled", message + " before anything was stopped");
     }
-    if (may_still_turn_back(world)) return roll_back(world, status, "Cancelled", message, true);
-    return std::nullopt;
+    if (!may_still_turn_back(world)) return std::nullopt;
+    // What a cache has not seen yet may have served.
+    const bool fenced = holds_lock(world) && world.server->lock.fence;
+    if (status.phase == Phase::starting && !fenced && !world.fresh)
+        return look_fresh("looking whether it is too late to cancel");
+    return roll_back(world, status, "Cancelled", message, true);
+}
+
+// Said once, and beside the summary: the restore itself goes on, or has succeeded.
+std::optional<Plan> say_too_late(const World& world) {
+    const auto& restore = world.restore;
+    const bool too_late = restore.status.phase == Phase::starting || restore.status.phase == Phase::succeeded;
+    if (!restore.spec.cancel_requested || !too_late ||
+        resources::find_condition(restore.status.conditions, "Cancelled") != nullptr)
+        return std::nullopt;
+    const std::string message =
+        "the restored data may have been served already, so it stays; to bring the old data back, create a "
+        "DatabaseRestore of `type` Undo with `undo.restoreRef.name` " +
+        restore.meta.name;
+    resources::RestoreStatus status = restore.status;
+    note(status, world, "Cancelled", resources::Truth::no, "CancelTooLate", message);
+    return Plan{{SaveRestore{std::move(status)}, Speak{true, "CancelTooLate", message}},
+                message,
+                false,
+                std::nullopt};
+}
+
+// Who asks for the end of it, in words; empty: nobody.
+std::string cancelled_by(const World& world) {
+    if (world.restore.meta.deleting) return "the restore was deleted";
+    if (world.restore.spec.cancel_requested) return "cancellation was requested";
+    if (holds_lock(world) && world.server->meta.deleting)
+        return "PostgresServer \"" + world.server->meta.name + "\" was deleted";
+    return {};
 }
 
 std::optional<Plan> check_deadlines(const World& world) {
@@ -72,13 +105,14 @@ std::optional<Plan> way_out(const World& world) {
         if (holds_finalizer(world)) plan.actions.push_back(RemoveFinalizers{});
         return plan;
     }
-    if (is_final(restore.status.phase) || restore.status.phase == Phase::unknown) return std::nullopt;
-    if (restore.meta.deleting) {
-        if (auto plan = cancel(world, "the restore was deleted")) return plan;
-    } else if (restore.spec.cancel_requested) {
-        if (auto plan = cancel(world, "cancellation was requested")) return plan;
+    if (restore.status.phase == Phase::unknown) return std::nullopt;
+    if (!is_final(restore.status.phase)) {
+        if (const std::string why = cancelled_by(world); !why.empty()) {
+            if (auto plan = cancel(world, why)) return plan;
+        }
     }
-    return check_deadlines(world);
+    if (auto plan = say_too_late(world)) return plan;
+    return is_final(restore.status.phase) ? std::nullopt : check_deadlines(world);
 }
 
 void look_again_at_deadline(const World& world, Plan& plan) {

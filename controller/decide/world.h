@@ -37,13 +37,16 @@ struct World {
     std::vector<resources::EventNote>
         notes;  // warnings about the current step's Job and pod, once it is late
     std::optional<resources::AgentReport> report;  // of the current step's pod
+    bool vanished = false;  // the restore's object is gone, and what is known of it comes from the lock
 };
 
 // What concerns one PostgresServer.
 struct ServerWorld {
     base::Time now{};
+    bool namespace_terminating = false;
     Settings settings;
     resources::PostgresServer server;
+    std::optional<World> vanished;  // where the holder of the lock does not exist: what it left
     std::optional<resources::Workload> workload;
     std::vector<resources::PostgresServer> others;          // in the same namespace
     std::vector<resources::Pod> pods;                       // of the workload, and of cleanup Jobs

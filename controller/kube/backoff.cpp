@@ -1,10 +1,20 @@
 #include "kube/backoff.h"
 
 #include <algorithm>
+#include <condition_variable>
+#include <mutex>
+#include <utility>
 
 namespace dbrestore::kube {
 
 using std::chrono::milliseconds;
+
+void sleep_unless_stopped(milliseconds delay, std::stop_token stop) {
+    std::mutex mutex;
+    std::condition_variable_any never;
+    std::unique_lock lock(mutex);
+    never.wait_for(lock, std::move(stop), delay, [] { return false; });
+}
 
 milliseconds exponential_delay(milliseconds base, milliseconds longest, int failures) {
     milliseconds delay = std::min(base, longest);

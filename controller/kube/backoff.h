@@ -1,15 +1,19 @@
 #pragma once
-// How long to wait after failures, shared by watch and work queue.
+// How long to wait after failures, shared by watch, lease and work queue.
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <random>
+#include <stop_token>
 
 namespace dbrestore::kube {
 
 // Time that never goes back, injected so that tests need not wait.
 using MonotonicNow = std::function<std::chrono::steady_clock::time_point()>;
+
+// Returns early on a stop.
+void sleep_unless_stopped(std::chrono::milliseconds delay, std::stop_token stop);
 
 // base * 2^failures, at most `longest`.
 std::chrono::milliseconds exponential_delay(std::chrono::milliseconds base, std::chrono::milliseconds longest,

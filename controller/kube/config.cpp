@@ -90,12 +90,12 @@ base::Status refuse(const YAML::Node& section, const std::string& what,
     return base::success();
 }
 
-// One kubeconfig that was parsed. Its functions may throw YAML exceptions, which read_kubeconfig turns into
-// errors.
+// One kubeconfig that was parsed. Its functions may throw YAML exceptions, which kubeconfig_from_text turns
+// into errors.
 class Kubeconfig {
 public:
-    Kubeconfig(const YAML::Node& root, std::filesystem::path folder)
-        : root_(root), folder_(std::move(folder)) {}
+    Kubeconfig(const YAML::Node& root, std::filesystem::path folder, const ReadFile& read_file)
+        : root_(root), folder_(std::move(folder)), read_file_(read_file) {}
 
     Result<Config> config_for(std::string context_name) const {
         if (context_name.empty()) context_name = text(root_["current-context"]);
@@ -165,7 +165,7 @@ private:
             if (!decoded) return invalid("its " + name + "-data is not base64");
             pem = std::move(*decoded);
         } else if (!file.empty()) {
-            auto read = base::read_file((folder_ / file).string(), kLargestFileBytes);
+            auto read = read_file_((folder_ / file).string());
             if (!read) return base::error(read.error().kind, "its " + name + ": " + read.error().message);
             pem = std::move(*read);
         }
@@ -174,6 +174,7 @@ private:
 
     YAML::Node root_;
     std::filesystem::path folder_;
+    const ReadFile& read_file_;
 };
 
 // What must hold wherever the configuration came from.
@@ -262,20 +263,31 @@ Result<Config> in_cluster_config(const Environment& environment,
 }
 
 Result<Config> read_kubeconfig(const std::string& path, const std::string& context) {
-    auto text = base::read_file(path, kLargestFileBytes);
+    const ReadFile read_file = [](const std::string& file) {
+        return base::read_file(file, kLargestFileBytes);
+    };
+    auto text = read_file(path);
     if (!text) return in_file(path, text.error());
+    const std::string folder = std::filesystem::absolute(path).parent_path().string();
+    auto config = kubeconfig_from_text(*text, folder, context, read_file);
+    if (!config) return in_file(path, config.error());
+    return config;
+}
+
+Result<Config> kubeconfig_from_text(const std::string& text, const std::string& folder,
+                                    const std::string& context, const ReadFile& read_file) {
     try {
-        const YAML::Node root = YAML::Load(*text);
-        if (!root.IsMap()) return in_file(path, invalid("it is not a kubeconfig"));
-        auto config = Kubeconfig(root, std::filesystem::absolute(path).parent_path()).config_for(context);
-        if (!config) return in_file(path, config.error());
-        if (auto status = check(*config); !status) return in_file(path, status.error());
+        const YAML::Node root = YAML::Load(text);
+        if (!root.IsMap()) return invalid("it is not a kubeconfig");
+        auto config = Kubeconfig(root, folder, read_file).config_for(context);
+        if (!config) return config;
+        if (auto status = check(*config); !status) return status.error();
         return config;
     } catch (
         const std::exception& failure) {  // only the parser's position, since its text may hold a credential
         const auto* where = dynamic_cast<const YAML::Exception*>(&failure);
         const std::string line = where == nullptr ? "" : " at line " + std::to_string(where->mark.line + 1);
-        return in_file(path, invalid("it is not valid YAML" + line));
+        return invalid("it is not valid YAML" + line);
     }
 }
 

@@ -47,4 +47,9 @@ base::Result<Config> in_cluster_config(const Environment& environment,
 // and what to use instead, and never holds a credential.
 base::Result<Config> read_kubeconfig(const std::string& path, const std::string& context);
 
+// The same of its text; `read_file` gets the absolute path of a file that the kubeconfig names.
+using ReadFile = std::function<base::Result<std::string>(const std::string& path)>;
+base::Result<Config> kubeconfig_from_text(const std::string& text, const std::string& folder,
+                                          const std::string& context, const ReadFile& read_file);
+
 }  // namespace dbrestore::kube

@@ -1,8 +1,6 @@
 #include "kube/watch.h"
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <utility>
 
 #include "base/log.h"
@@ -21,13 +19,6 @@ constexpr auto kTooShort = std::chrono::seconds(1);
 constexpr auto kGrace = std::chrono::seconds(15);
 // After so many watches in a row that brought nothing, the position itself is suspect.
 constexpr int kFruitlessWatches = 5;
-
-void really_sleep(milliseconds delay, const std::stop_token& stop) {
-    std::mutex mutex;
-    std::condition_variable_any never;
-    std::unique_lock lock(mutex);
-    never.wait_for(lock, stop, delay, [] { return false; });
-}
 
 WatchPosition list_again() {
     return {};
@@ -199,10 +190,7 @@ void Reflector::pause(Pace pace, const WatchOutcome& outcome, std::stop_token st
         const milliseconds asked = std::chrono::seconds(error->retry_after_seconds);
         delay = std::max(delay, std::min(asked, options_.longest_delay));
     }
-    if (options_.sleep)
-        options_.sleep(delay, stop);
-    else
-        really_sleep(delay, stop);
+    options_.sleep(delay, stop);
 }
 
 void Reflector::report(const Error& error) {

@@ -69,7 +69,7 @@ struct ReflectorOptions {
     uint64_t seed = std::random_device{}();
     MonotonicNow now = std::chrono::steady_clock::now;
     // Waits, or returns early on a stop.
-    std::function<void(std::chrono::milliseconds, std::stop_token)> sleep;  // empty: really
+    std::function<void(std::chrono::milliseconds, std::stop_token)> sleep = sleep_unless_stopped;
 };
 
 struct ReflectorCounts {

@@ -65,14 +65,10 @@ Status Applier::apply(World& world, const decide::Plan& plan) {
 }
 
 Status Applier::apply(decide::ServerWorld& world, const decide::Plan& plan) {
-    for (const auto& action : plan.actions) {
-        Status done = base::success();
-        if (const auto* save = std::get_if<decide::SaveServer>(&action))
-            done = save_server(world.server, to_json(save->status), status_manager);
-        if (const auto* create = std::get_if<decide::CreateJob>(&action)) done = create_job(create->manifest);
-        if (!done) return done;
-    }
-    return base::success();
+    if (world.vanished) return apply(*world.vanished, plan);
+    World of_server;
+    of_server.server = world.server;
+    return apply(of_server, plan);
 }
 
 Status Applier::carry_out(World& world, const decide::Action& action) {
@@ -105,7 +101,7 @@ Status Applier::carry_out(World& world, const decide::Action& action) {
             },
             [&](const decide::Scale& a) { return scale(*world.workload, a.replicas); },
             [&](const decide::Speak& a) -> Status {
-                speak(restore, a);
+                speak(world, a);
                 return base::success();
             },
         },
@@ -204,10 +200,10 @@ Status Applier::create_job(const json& manifest) {
 }
 
 Status Applier::scale(const resources::Workload& workload, int64_t replicas) {
-    json patch{{"spec", {{"replicas", replicas}}}};
-    // Down only as what was checked: a change in between (whenScaled!) is a conflict, and everything is
-    // looked at again.
-    if (replicas == 0) patch["metadata"]["resourceVersion"] = workload.meta.resource_version;
+    // Only as what was checked: a change in between (whenScaled!) is a conflict, and everything is looked at
+    // again. So a controller that was paused since scales nothing.
+    const json patch{{"metadata", {{"resourceVersion", workload.meta.resource_version}}},
+                     {"spec", {{"replicas", replicas}}}};
     const auto scaled =
         client_.merge_patch(stateful_sets_resource, workload.meta.key(), "scale", patch, status_manager);
     if (!scaled) return scaled.error();
@@ -216,16 +212,18 @@ Status Applier::scale(const resources::Workload& workload, int64_t replicas) {
     return base::success();
 }
 
-void Applier::speak(const resources::DatabaseRestore& restore, const decide::Speak& event) {
+// Of a restore that vanished its server tells.
+void Applier::speak(const World& world, const decide::Speak& event) {
+    const bool vanished = world.vanished;
+    const auto& meta = vanished ? world.server->meta : world.restore.meta;
     base::log(event.warning ? base::LogLevel::warning : base::LogLevel::info, event.message,
               {{"event", event.reason}});
     const std::string now = base::format_time_micro(clock_.now());
     const std::string name =
-        restore.meta.name + "." +
-        base::sha256_hex(restore.meta.uid + event.reason + event.message + now).substr(0, 16);
+        meta.name + "." + base::sha256_hex(meta.uid + event.reason + event.message + now).substr(0, 16);
     const json document{{"apiVersion", "events.k8s.io/v1"},
                         {"kind", "Event"},
-                        {"metadata", {{"name", name}, {"namespace", restore.meta.namespace_name}}},
+                        {"metadata", {{"name", name}, {"namespace", meta.namespace_name}}},
                         {"eventTime", now},
                         {"reportingController", "dbrestore.dev/controller"},
                         {"reportingInstance", "dbrestore-operator"},
@@ -235,13 +233,12 @@ void Applier::speak(const resources::DatabaseRestore& restore, const decide::Spe
                         {"note", note_of(event.message)},
                         {"regarding",
                          {{"apiVersion", resources::api_version},
-                          {"kind", "DatabaseRestore"},
-                          {"name", restore.meta.name},
-                          {"namespace", restore.meta.namespace_name},
-                          {"uid", restore.meta.uid}}}};
+                          {"kind", vanished ? "PostgresServer" : "DatabaseRestore"},
+                          {"name", meta.name},
+                          {"namespace", meta.namespace_name},
+                          {"uid", meta.uid}}}};
     // An event tells; it decides nothing. So its failure is logged, and the round goes on.
-    if (const auto created = client_.create(events_resource, restore.meta.namespace_name, document);
-        !created) {
+    if (const auto created = client_.create(events_resource, meta.namespace_name, document); !created) {
         base::log_warning("cannot record an event", {{"error", to_text(created.error())}});
     }
 }

@@ -62,7 +62,7 @@ private:
     base::Status mark_executed(resources::DatabaseRestore& restore, bool executed);
     base::Status create_job(const nlohmann::json& manifest);
     base::Status scale(const resources::Workload& workload, int64_t replicas);
-    void speak(const resources::DatabaseRestore& restore, const decide::Speak& event);
+    void speak(const decide::World& world, const decide::Speak& event);
 
     kube::Client& client_;
     OwnWrites& own_writes_;

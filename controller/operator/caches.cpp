@@ -114,19 +114,25 @@ void Caches::wake_for_claim(const Key& key) {
     for (const auto& restore : waiting) restore_queue_.add(restore->meta.key());
 }
 
+std::vector<std::unique_ptr<kube::Reflector>>& Caches::connect(kube::Http& http,
+                                                               const kube::ReflectorOptions& options) {
+    const auto fill = [&](kube::RecordStore& store, const kube::Resource& resource) {
+        reflectors_.push_back(std::make_unique<kube::Reflector>(http, store, resource, options));
+    };
+    fill(restores, restores_resource);
+    fill(servers, servers_resource);
+    fill(workloads, stateful_sets_resource);
+    fill(pods, pods_resource);
+    fill(jobs, jobs_resource);
+    fill(claims, claims_resource);
+    return reflectors_;
+}
+
 void Caches::start(kube::Http& http, const std::string& namespace_name, std::stop_token stop) {
     kube::ReflectorOptions options;
     options.namespace_name = namespace_name;
-    const auto watch = [&](kube::RecordStore& store, const kube::Resource& resource) {
-        reflectors_.push_back(std::make_unique<kube::Reflector>(http, store, resource, options));
-        threads_.emplace_back([reflector = reflectors_.back().get(), stop] { reflector->run(stop); });
-    };
-    watch(restores, restores_resource);
-    watch(servers, servers_resource);
-    watch(workloads, stateful_sets_resource);
-    watch(pods, pods_resource);
-    watch(jobs, jobs_resource);
-    watch(claims, claims_resource);
+    for (const auto& reflector : connect(http, options))
+        threads_.emplace_back([reflector = reflector.get(), stop] { reflector->run(stop); });
 }
 
 bool Caches::synced() const {

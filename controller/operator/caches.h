@@ -28,6 +28,9 @@ public:
 
     // Begins to list and watch, one thread a kind, until the stop.
     void start(kube::Http& http, const std::string& namespace_name, std::stop_token stop);
+    // The same without threads: one reflector a kind, for whoever steps them by hand.
+    std::vector<std::unique_ptr<kube::Reflector>>& connect(kube::Http& http,
+                                                           const kube::ReflectorOptions& options);
     bool synced() const;
     bool wait_synced(const std::stop_token& stop) const;
 

@@ -27,34 +27,36 @@ Controller::Controller(kube::Client& client, Caches& caches, kube::WorkQueue& re
       observer_(caches, client, clock, std::move(settings)),
       applier_(client, own_writes_, metrics, clock) {}
 
-template <typename Reconcile>
-void Controller::work(const std::string& name, kube::WorkQueue& queue, Reconcile reconcile) {
-    while (const auto key = queue.get()) {
-        const base::LogScope scope{{name, to_text(*key)}};
-        const auto start = std::chrono::steady_clock::now();
-        metrics_.worker_busy(name, 1);
-        const Outcome outcome = reconcile(*key);
-        metrics_.worker_busy(name, -1);
-        const double seconds =
-            std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
-        metrics_.reconciled(name,
-                            outcome == Outcome::error   ? "error"
-                            : outcome == Outcome::again ? "requeue_after"
-                                                        : "success",
-                            seconds);
-        if (outcome != Outcome::error) queue.forget(*key);
-        queue.done(*key);
-    }
+void Controller::work_on(const Lane& lane, const Key& key) {
+    const base::LogScope scope{{lane.name, to_text(key)}};
+    const auto start = std::chrono::steady_clock::now();
+    metrics_.worker_busy(lane.name, 1);
+    const Outcome outcome = (this->*lane.reconcile)(key);
+    metrics_.worker_busy(lane.name, -1);
+    const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+    metrics_.reconciled(lane.name,
+                        outcome == Outcome::error   ? "error"
+                        : outcome == Outcome::again ? "requeue_after"
+                                                    : "success",
+                        seconds);
+    if (outcome != Outcome::error) lane.queue.forget(key);
+    lane.queue.done(key);
+}
+
+void Controller::work(const Lane& lane) {
+    while (const auto key = lane.queue.get()) work_on(lane, *key);
+}
+
+bool Controller::work_once(const Lane& lane) {
+    const auto key = lane.queue.try_get();
+    if (key) work_on(lane, *key);
+    return key.has_value();
 }
 
 void Controller::start(int workers) {
     for (int i = 0; i < workers; ++i) {
-        threads_.emplace_back([this] {
-            work("restore", restore_queue_, [this](const Key& key) { return reconcile_restore(key); });
-        });
-        threads_.emplace_back([this] {
-            work("server", server_queue_, [this](const Key& key) { return reconcile_server(key); });
-        });
+        threads_.emplace_back([this] { work(restores_); });
+        threads_.emplace_back([this] { work(servers_); });
     }
 }
 
@@ -89,6 +91,17 @@ bool Controller::caught_up(const Key& key) {
            own_writes_.seen("workload", {key.namespace_name, server->workload_name}, caches_.workloads, now);
 }
 
+// The same for a server, and for the holder of its lock, which may have vanished.
+bool Controller::server_caught_up(const Key& key) {
+    const auto now = clock_.now();
+    if (!own_writes_.seen("server", key, caches_.servers, now)) return false;
+    const auto server = caches_.servers.get(key);
+    if (!server || !server->lock.active_restore) return true;
+    return own_writes_.seen("job", {key.namespace_name, server->lock.active_restore->name}, caches_.jobs,
+                            now) &&
+           own_writes_.seen("workload", {key.namespace_name, server->workload_name}, caches_.workloads, now);
+}
+
 Controller::Outcome Controller::reconcile_restore(const Key& key) {
     if (!caught_up(key)) {
         restore_queue_.add_after(key, catch_up_pause);
@@ -115,14 +128,20 @@ Controller::Outcome Controller::reconcile_restore(const Key& key) {
 }
 
 Controller::Outcome Controller::reconcile_server(const Key& key) {
-    if (!own_writes_.seen("server", key, caches_.servers, clock_.now())) {
+    if (!server_caught_up(key)) {
         server_queue_.add_after(key, catch_up_pause);
         return Outcome::again;
     }
     auto world = observer_.server(cached_, key);
     if (!world) return handle_error(server_queue_, key, world.error());
     if (!*world) return Outcome::done;
-    const decide::Plan plan = decide::decide_server(**world);
+    decide::Plan plan = decide::decide_server(**world);
+    if (plan.needs_fresh) {
+        world = observer_.server(live_, key);
+        if (!world) return handle_error(server_queue_, key, world.error());
+        if (!*world) return Outcome::done;
+        plan = decide::decide_server(**world);
+    }
     if (auto applied = applier_.apply(**world, plan); !applied)
         return handle_error(server_queue_, key, applied.error());
     if (!plan.look_again_after) return Outcome::done;

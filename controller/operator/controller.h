@@ -22,19 +22,33 @@ public:
     void start(int workers);
     void join();
 
+    // One key that is ready, on the caller's own thread, for whoever schedules by hand. False: none is.
+    bool work_on_a_restore() { return work_once(restores_); }
+    bool work_on_a_server() { return work_once(servers_); }
+
 private:
     enum class Outcome { done, again, error };
+    // A queue, and what is done with a key from it.
+    struct Lane {
+        std::string name;
+        kube::WorkQueue& queue;
+        Outcome (Controller::*reconcile)(const resources::Key&);
+    };
 
-    template <typename Reconcile>
-    void work(const std::string& name, kube::WorkQueue& queue, Reconcile reconcile);
+    void work(const Lane& lane);
+    bool work_once(const Lane& lane);
+    void work_on(const Lane& lane, const resources::Key& key);
     Outcome reconcile_restore(const resources::Key& key);
     Outcome reconcile_server(const resources::Key& key);
     Outcome handle_error(kube::WorkQueue& queue, const resources::Key& key, const base::Error& error);
     bool caught_up(const resources::Key& restore);
+    bool server_caught_up(const resources::Key& server);
 
     Caches& caches_;
     kube::WorkQueue& restore_queue_;
     kube::WorkQueue& server_queue_;
+    const Lane restores_{"restore", restore_queue_, &Controller::reconcile_restore};
+    const Lane servers_{"server", server_queue_, &Controller::reconcile_server};
     Metrics& metrics_;
     const base::Clock& clock_;
     OwnWrites own_writes_;

@@ -212,10 +212,17 @@ void Metrics::status_saved(const DatabaseRestore& before, const resources::Resto
 }
 
 std::string Metrics::expose(const Caches& caches, const std::map<std::string, const kube::WorkQueue*>& queues,
-                            int workers) {
+                            int workers, std::optional<bool> leads) {
     std::vector<MetricFamily> families = registry_.Collect();
-    append_objects(caches, families);
-    append_queues(queues, workers, families);
+    if (leads) {
+        GaugeFamily master("leader_election_master_status", "1 of the replica that leads, 0 of the others");
+        master.add(*leads ? 1 : 0, {{"name", "dbrestore-leader"}});
+        families.push_back(master.family());
+    }
+    if (leads.value_or(true)) {
+        append_objects(caches, families);
+        append_queues(queues, workers, families);
+    }
     return prometheus::TextSerializer().Serialize(families);
 }
 

@@ -10,6 +10,7 @@
 
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 
 #include "base/clock.h"
@@ -32,9 +33,11 @@ public:
     void status_saved(const resources::DatabaseRestore& before, const resources::RestoreStatus& after,
                       base::Time now);
 
-    // The text that Prometheus reads: what was counted, and what the caches and queues hold now.
+    // The text that Prometheus reads: what was counted, and what the caches and queues hold now. The latter
+    // comes from the leader only, or every replica would tell it again. `leads`: nothing where no leader is
+    // elected.
     std::string expose(const Caches& caches, const std::map<std::string, const kube::WorkQueue*>& queues,
-                       int workers);
+                       int workers, std::optional<bool> leads);
 
 private:
     prometheus::Registry registry_;  // what is counted

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "decide/jobs.h"
+#include "decide/take_over.h"
 #include "operator/kinds.h"
 #include "resources/json_fields.h"
 
@@ -49,7 +50,9 @@ Result<std::optional<World>> Observer::restore(View& view, const Key& key) {
     world.fresh = view.fresh();
     world.settings = settings_;
     world.restore = std::move(**restore);
-    if (auto added = add_namespace(world); !added) return added.error();
+    const auto terminating = namespace_terminating(world.restore.meta);
+    if (!terminating) return terminating.error();
+    world.namespace_terminating = *terminating;
     if (auto added = add_server(view, world); !added) return added.error();
     if (auto added = add_claims(view, world); !added) return added.error();
     if (auto added = add_pods_and_jobs(view, world); !added) return added.error();
@@ -60,16 +63,12 @@ Result<std::optional<World>> Observer::restore(View& view, const Key& key) {
 }
 
 // Deleting a namespace deletes what is in it, so only then the question is asked.
-Status Observer::add_namespace(World& world) {
-    if (!world.restore.meta.deleting) return base::success();
-    const auto document = client_.get(namespaces_resource, {"", world.restore.meta.namespace_name});
-    if (!document && document.error().kind == ErrorKind::not_found)
-        world.namespace_terminating = true;
-    else if (!document)
-        return document.error();
-    else
-        world.namespace_terminating = resources::present_at(*document, "metadata.deletionTimestamp");
-    return base::success();
+Result<bool> Observer::namespace_terminating(const resources::ObjectMeta& meta) {
+    if (!meta.deleting) return false;
+    const auto document = client_.get(namespaces_resource, {"", meta.namespace_name});
+    if (!document && document.error().kind == ErrorKind::not_found) return true;
+    if (!document) return document.error();
+    return resources::present_at(*document, "metadata.deletionTimestamp");
 }
 
 Status Observer::add_server(View& view, World& world) {
@@ -187,9 +186,43 @@ Result<std::optional<ServerWorld>> Observer::server(View& view, const Key& key) 
          })) {
         world.others.push_back(*other);
     }
+    const auto terminating = namespace_terminating(world.server.meta);
+    if (!terminating) return terminating.error();
+    world.namespace_terminating = *terminating;
+    if (auto added = add_vanished(view, world); !added) return added.error();
+    if (auto added = add_kept_data(view, world); !added) return added.error();
+    return std::optional<ServerWorld>(std::move(world));
+}
+
+// Where the lock's holder is not in the cache, the API server itself must say that it is gone.
+Status Observer::add_vanished(View& view, ServerWorld& world) {
+    const auto& holder = world.server.lock.active_restore;
+    if (!holder || world.namespace_terminating) return base::success();
+    const Key key{world.server.meta.namespace_name, holder->name};
+    const auto cached = caches_.restores.get(key);
+    if (cached && cached->meta.uid == holder->uid) return base::success();
+    const auto document = client_.get(restores_resource, key);
+    if (!document && document.error().kind != ErrorKind::not_found) return document.error();
+    if (document && resources::meta_from_json(*document).uid == holder->uid) return base::success();
+    World left;
+    left.now = world.now;
+    left.fresh = view.fresh();
+    left.vanished = true;
+    left.settings = settings_;
+    left.restore = decide::vanished_holder(world.server, world.now);
+    if (auto added = add_server(view, left); !added) return added;
+    if (auto added = add_pods_and_jobs(view, left); !added) return added;
+    if (auto added = add_report(left); !added) return added;
+    if (auto added = add_notes(left); !added) return added;
+    world.vanished = std::move(left);
+    return base::success();
+}
+
+Status Observer::add_kept_data(View& view, ServerWorld& world) {
     const bool keeps_old_data = std::ranges::any_of(
         world.server.status.history, [](const auto& entry) { return !entry.previous_database.empty(); });
-    if (!keeps_old_data) return std::optional<ServerWorld>(std::move(world));
+    if (!keeps_old_data) return base::success();
+    const Key key = world.server.meta.key();
     auto jobs = view.jobs(key.namespace_name, decide::server_label, key.name);
     if (!jobs) return jobs.error();
     for (auto& job : *jobs) {
@@ -206,7 +239,7 @@ Result<std::optional<ServerWorld>> Observer::server(View& view, const Key& key) 
         }
         if (world.workload && pod.owner_uid == world.workload->meta.uid) world.pods.push_back(std::move(pod));
     }
-    return std::optional<ServerWorld>(std::move(world));
+    return base::success();
 }
 
 }  // namespace dbrestore::op

@@ -22,6 +22,9 @@ std::string usage() {
            "  --metrics-address A:P    where /metrics is served (default 0.0.0.0:8080)\n"
            "  --health-address A:P     where /healthz and /readyz are served (default 0.0.0.0:8081)\n"
            "  --workers N              restores worked on at once, 1 to 64 (default 2)\n"
+           "  --leader-elect           work only while holding the Lease dbrestore-leader in the pod's (or "
+           "the\n"
+           "                           context's) namespace; without it, run one operator only\n"
            "  --log-level LEVEL        debug, info, warning or error (default info)\n"
            "  --version, --help\n";
 }
@@ -57,6 +60,9 @@ base::Status take_option(char option, const std::string& value, Options& options
         case 'e':
             options.health_address = value;
             break;
+        case 'L':
+            options.leader_elect = true;
+            break;
         case 'h':
             options.help = true;
             break;
@@ -86,13 +92,14 @@ base::Status take_option(char option, const std::string& value, Options& options
 }  // namespace
 
 base::Result<Options> parse_options(int count, char** arguments) {
-    static const std::array<option, 11> known{{{"agent-image", required_argument, nullptr, 'a'},
+    static const std::array<option, 12> known{{{"agent-image", required_argument, nullptr, 'a'},
                                                {"namespace", required_argument, nullptr, 'n'},
                                                {"kubeconfig", required_argument, nullptr, 'k'},
                                                {"context", required_argument, nullptr, 'c'},
                                                {"metrics-address", required_argument, nullptr, 'm'},
                                                {"health-address", required_argument, nullptr, 'e'},
                                                {"workers", required_argument, nullptr, 'w'},
+                                               {"leader-elect", no_argument, nullptr, 'L'},
                                                {"log-level", required_argument, nullptr, 'l'},
                                                {"help", no_argument, nullptr, 'h'},
                                                {"version", no_argument, nullptr, 'v'},

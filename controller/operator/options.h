@@ -12,6 +12,7 @@ struct Options {
     std::string kubeconfig, context;
     std::string metrics_address = "0.0.0.0:8080", health_address = "0.0.0.0:8081";
     int workers = 2;
+    bool leader_elect = false;
     base::LogLevel log_level = base::LogLevel::info;
     bool help = false, version = false;
 };

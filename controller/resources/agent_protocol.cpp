@@ -99,10 +99,15 @@ std::optional<Frame> frame_from_line(std::string_view line) {
 }  // namespace
 
 nlohmann::json to_json(const AgentRequest& r) {
-    nlohmann::json document{
-        {"step", r.step},       {"restoreName", r.restore_name},         {"restoreUID", r.restore_uid},
-        {"attempt", r.attempt}, {"dataDirectory", r.data_directory},     {"port", r.port},
-        {"jobs", r.jobs},       {"keepOldDatabase", r.keep_old_database}};
+    nlohmann::json document{{"step", r.step},
+                            {"restoreName", r.restore_name},
+                            {"restoreUID", r.restore_uid},
+                            {"attempt", r.attempt},
+                            {"dataDirectory", r.data_directory},
+                            {"port", r.port},
+                            {"jobs", r.jobs},
+                            {"sequence", r.sequence}};
+    if (r.undo) document["undo"] = true;
     put(document, "serverArguments", nlohmann::json(r.server_arguments));
     put(document, "host", r.host);
     put(document, "user", r.user);
@@ -128,6 +133,8 @@ base::Result<AgentRequest> request_from_text(const std::string& text) {
     r.restore_name = text_at(document, "restoreName");
     r.restore_uid = text_at(document, "restoreUID");
     r.attempt = integer_at(document, "attempt", 1);
+    r.sequence = integer_at(document, "sequence", 1);
+    r.undo = flag_at(document, "undo");
     r.data_directory = text_at(document, "dataDirectory");
     r.server_arguments = texts_at(document, "serverArguments");
     r.host = text_at(document, "host");
@@ -142,7 +149,6 @@ base::Result<AgentRequest> request_from_text(const std::string& text) {
     r.new_database = text_at(document, "newDatabase");
     r.old_database = text_at(document, "oldDatabase");
     r.role = text_at(document, "role");
-    r.keep_old_database = flag_at(document, "keepOldDatabase", true);
     return r;
 }
 

@@ -25,7 +25,8 @@ inline constexpr const char* secret_directory = "/dbrestore-secret";
 struct AgentRequest {
     std::string step;  // probe, preflight, quiesce, prepare, verify, commit, rollback, cleanup
     std::string restore_name, restore_uid;
-    int64_t attempt = 1;
+    int64_t attempt = 1, sequence = 1;
+    bool undo = false;  // new_database is one that is kept already: it takes the name back
 
     std::string data_directory;  // as the database's container sees it
     std::vector<std::string>
@@ -39,7 +40,6 @@ struct AgentRequest {
     std::string dump_path;                         // relative to the source directory
     int64_t jobs = 0;                              // 0: the pod's CPUs
     std::string new_database, old_database, role;  // names of this restore's making
-    bool keep_old_database = true;                 // false: dropped once the restore has succeeded
 };
 
 struct AgentResult {

@@ -46,6 +46,7 @@ RestoreSpec spec_from_json(const nlohmann::json& spec) {
     s.dump.claim_name = text_at(spec, "dump.persistentVolumeClaim.claimName");
     s.dump.path = text_at(spec, "dump.persistentVolumeClaim.path", text_at(spec, "dump.path"));
     s.dump.store = text_at(spec, "dump.store");
+    s.undo_name = text_at(spec, "undo.restoreRef.name");
     s.mode = text_at(spec, "logical.mode", s.mode);
     s.logical_database = text_at(spec, "logical.database");
     s.run_as = text_at(spec, "logical.runAs", s.run_as);
@@ -78,14 +79,8 @@ void read_results(const nlohmann::json& status, RestoreStatus& s) {
             flag_at(status, "previousData.available"), text_at(status, "previousData.database"),
             integer_at(status, "previousData.sizeBytes"), time_at(status, "previousData.expirationTime")};
     }
-    if (present_at(status, "step")) {
-        s.step = StepAttempt{text_at(status, "step.name"), integer_at(status, "step.attempt", 1),
-                             time_at(status, "step.startTime").value_or(base::Time{}),
-                             text_at(status, "step.jobUID")};
-    }
-    if (present_at(status, "dataOwner")) {
-        s.data_owner = DataOwner{integer_at(status, "dataOwner.uid"), integer_at(status, "dataOwner.gid")};
-    }
+    if (present_at(status, "step")) s.step = step_from_json(field(status, "step"));
+    if (present_at(status, "dataOwner")) s.data_owner = owner_from_json(field(status, "dataOwner"));
     if (present_at(status, "failure")) {
         s.failure = Failure{text_at(status, "failure.reason"), text_at(status, "failure.message"),
                             flag_at(status, "failure.cancelled")};
@@ -175,6 +170,33 @@ Progress progress_from_json(const nlohmann::json& document) {
     return p;
 }
 
+nlohmann::json to_json(const StepAttempt& step) {
+    nlohmann::json document{{"name", step.name},
+                            {"attempt", step.attempt},
+                            {"startTime", base::format_time(step.start_time)},
+                            {"sequence", step.sequence}};
+    put(document, "jobUID", step.job_uid);
+    if (step.failures > 0) document["failures"] = step.failures;
+    return document;
+}
+
+StepAttempt step_from_json(const nlohmann::json& document) {
+    return {text_at(document, "name"),
+            integer_at(document, "attempt", 1),
+            time_at(document, "startTime").value_or(base::Time{}),
+            text_at(document, "jobUID"),
+            integer_at(document, "sequence", 1),
+            integer_at(document, "failures")};
+}
+
+nlohmann::json to_json(const DataOwner& owner) {
+    return {{"uid", owner.uid}, {"gid", owner.gid}};
+}
+
+DataOwner owner_from_json(const nlohmann::json& document) {
+    return {integer_at(document, "uid"), integer_at(document, "gid")};
+}
+
 nlohmann::json to_json(const RestoreStatus& s) {
     nlohmann::json status{{"observedGeneration", s.observed_generation}, {"phase", to_text(s.phase)}};
     put(status, "startTime", s.start_time);
@@ -199,13 +221,8 @@ nlohmann::json to_json(const RestoreStatus& s) {
         put(previous, "database", s.previous_data->database);
         put(previous, "expirationTime", s.previous_data->expiration_time);
     }
-    if (s.step) {
-        status["step"] = {{"name", s.step->name},
-                          {"attempt", s.step->attempt},
-                          {"startTime", base::format_time(s.step->start_time)}};
-        put(status["step"], "jobUID", s.step->job_uid);
-    }
-    if (s.data_owner) status["dataOwner"] = {{"uid", s.data_owner->uid}, {"gid", s.data_owner->gid}};
+    if (s.step) status["step"] = to_json(*s.step);
+    if (s.data_owner) status["dataOwner"] = to_json(*s.data_owner);
     if (s.failure) {
         status["failure"] = {{"reason", s.failure->reason},
                              {"message", s.failure->message},

@@ -49,8 +49,9 @@ struct DumpSource {
 
 struct RestoreSpec {
     std::string server_name;
-    std::string type;  // Dump; the others are refused until they are built
+    std::string type;  // Dump or Undo; the others are refused until they are built
     DumpSource dump;
+    std::string undo_name;  // of the DatabaseRestore that is to be undone
     std::string mode = "Replace", logical_database, run_as = "Owner";
     int64_t jobs = 0;
     bool acknowledge_data_loss = false, approved = false, cancel_requested = false;
@@ -98,6 +99,10 @@ struct StepAttempt {
     int64_t attempt = 1;
     base::Time start_time{};
     std::string job_uid;  // once the Job was seen: if it then disappears, somebody deleted it
+    // Rises with every attempt of every step of the restore. The volume remembers the highest that worked on
+    // it, so a Job that comes late, made by a controller that was paused, is refused there.
+    int64_t sequence = 1;
+    int64_t failures = 0;  // attempts of this step that failed; looks for what was missing do not count
 
     bool operator==(const StepAttempt&) const = default;
 };
@@ -146,6 +151,10 @@ DatabaseRestore restore_from_json(const nlohmann::json& object);
 // The whole of `status`: what is missing from it is taken away by server-side apply.
 nlohmann::json to_json(const RestoreStatus& status);
 
+nlohmann::json to_json(const StepAttempt& step);
+StepAttempt step_from_json(const nlohmann::json& document);
+nlohmann::json to_json(const DataOwner& owner);
+DataOwner owner_from_json(const nlohmann::json& document);
 nlohmann::json to_json(const Progress& progress);
 Progress progress_from_json(const nlohmann::json& document);
 nlohmann::json to_json(const std::vector<PreflightFinding>& findings);

@@ -1,5 +1,7 @@
 #include "resources/json_fields.h"
 
+#include <algorithm>
+
 namespace dbrestore::resources {
 
 namespace {
@@ -28,7 +30,10 @@ std::string text_at(const nlohmann::json& document, std::string_view path, std::
 
 int64_t integer_at(const nlohmann::json& document, std::string_view path, int64_t fallback) {
     const auto& value = field(document, path);
-    return value.is_number_integer() ? value.get<int64_t>() : fallback;
+    if (!value.is_number_integer()) return fallback;
+    if (value.is_number_unsigned() && value.get<uint64_t>() > static_cast<uint64_t>(largest_integer))
+        return largest_integer;
+    return std::clamp(value.get<int64_t>(), -largest_integer, largest_integer);
 }
 
 bool flag_at(const nlohmann::json& document, std::string_view path, bool fallback) {

@@ -18,7 +18,11 @@ namespace dbrestore::resources {
 // "spec.serverRef.name".
 const nlohmann::json& field(const nlohmann::json& document, std::string_view path);
 
+// What JSON numbers hold exactly. That many seconds are still a time in milliseconds.
+inline constexpr int64_t largest_integer = int64_t{1} << 53;
+
 std::string text_at(const nlohmann::json& document, std::string_view path, std::string_view fallback = {});
+// Whoever writes a number beyond the largest means "for ever": it counts as the largest, or its negative.
 int64_t integer_at(const nlohmann::json& document, std::string_view path, int64_t fallback = 0);
 bool flag_at(const nlohmann::json& document, std::string_view path, bool fallback = false);
 bool present_at(const nlohmann::json& document, std::string_view path);

@@ -38,6 +38,17 @@ bool condition_true(const nlohmann::json& conditions, const char* type) {
     });
 }
 
+// The kubelet sets Ready=False as it takes the pod; a later transition to False was one from True.
+bool ready_changed_after_start(const nlohmann::json& pod) {
+    const auto start = time_at(pod, "status.startTime");
+    for (const auto& condition : list_at(pod, "status.conditions")) {
+        if (text_at(condition, "type") != "Ready") continue;
+        const auto changed = time_at(condition, "lastTransitionTime");
+        return start && changed && *changed - *start > std::chrono::seconds(1);
+    }
+    return false;
+}
+
 }  // namespace
 
 bool ObjectMeta::has_finalizer(const std::string& finalizer) const {
@@ -85,6 +96,7 @@ Pod pod_from_json(const nlohmann::json& object) {
         if (flag_at(owner, "controller")) pod.owner_uid = text_at(owner, "uid");
     }
     pod.ready = condition_true(list_at(object, "status.conditions"), "Ready");
+    pod.has_been_ready = pod.ready || ready_changed_after_start(object);
     for (const auto& volume : list_at(object, "spec.volumes")) {
         if (const auto claim = text_at(volume, "persistentVolumeClaim.claimName"); !claim.empty())
             pod.claim_names.push_back(claim);

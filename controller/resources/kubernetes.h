@@ -60,6 +60,7 @@ struct Pod {
     ObjectMeta meta;
     std::string phase, node_name, pod_ip, owner_uid;
     bool ready = false;
+    bool has_been_ready = false;  // ready now, or it was: somebody may have been served
     std::vector<std::string> claim_names;
     struct Container {
         std::string name, waiting_reason, waiting_message, termination_message;

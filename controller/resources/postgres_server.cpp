@@ -95,6 +95,7 @@ LockState lock_from_json(const nlohmann::json& status) {
         lock.fence = Fence{text_at(status, "fence.restoreUID"), text_at(status, "fence.restoreName"),
                            texts_at(status, "fence.claimNames")};
     }
+    if (present_at(status, "dataOwner")) lock.data_owner = owner_from_json(field(status, "dataOwner"));
     return lock;
 }
 
@@ -131,6 +132,7 @@ PostgresServer server_from_json(const nlohmann::json& object) {
         server.status.inferred = inferred_from_json(field(status, "inferred"));
     for (const auto& item : list_at(status, "history"))
         server.status.history.push_back(history_from_json(item));
+    if (present_at(status, "takeOver")) server.status.take_over = step_from_json(field(status, "takeOver"));
     server.status.conditions = conditions_from_json(field(status, "conditions"));
     server.lock = lock_from_json(status);
     return server;
@@ -142,6 +144,7 @@ nlohmann::json to_json(const ServerStatus& s) {
     nlohmann::json history = nlohmann::json::array();
     for (const auto& entry : s.history) history.push_back(to_json(entry));
     put(status, "history", std::move(history));
+    if (s.take_over) status["takeOver"] = to_json(*s.take_over);
     put(status, "conditions", to_json(s.conditions));
     return status;
 }
@@ -156,6 +159,7 @@ nlohmann::json to_json(const LockState& lock) {
                            {"restoreName", lock.fence->restore_name},
                            {"claimNames", lock.fence->claim_names}};
     }
+    if (lock.data_owner) status["dataOwner"] = to_json(*lock.data_owner);
     return status;
 }
 

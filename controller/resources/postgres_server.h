@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "resources/conditions.h"
+#include "resources/database_restore.h"
 #include "resources/kubernetes.h"
 
 namespace dbrestore::resources {
@@ -51,11 +52,13 @@ struct Fence {
     bool operator==(const Fence&) const = default;
 };
 
-// Field manager dbrestore-lock owns exactly these three.
+// Field manager dbrestore-lock owns exactly these. They are all that is left of a restore whose object was
+// taken away, so they must suffice to bring the database back.
 struct LockState {
     std::optional<ActiveRestore> active_restore;
-    std::optional<int64_t> original_replicas;
+    std::optional<int64_t> original_replicas;  // from the stop on
     std::optional<Fence> fence;
+    std::optional<DataOwner> data_owner;
 
     bool operator==(const LockState&) const = default;
 };
@@ -74,7 +77,8 @@ struct HistoryEntry {
 struct ServerStatus {
     int64_t observed_generation = -1;
     std::optional<Inferred> inferred;
-    std::vector<HistoryEntry> history;  // newest last, at most 100
+    std::vector<HistoryEntry> history;     // newest last, at most 100
+    std::optional<StepAttempt> take_over;  // how far the clean-up after a vanished restore is
     Conditions conditions;
 
     bool operator==(const ServerStatus&) const = default;

@@ -22,6 +22,8 @@ ALLOWED = {
     "persistentvolumeclaims": READ,
     "events": READ,
     "events.events.k8s.io": ["create", "patch"],
+    "leases.coordination.k8s.io": ["create"],
+    "leases.coordination.k8s.io#dbrestore-leader": ["get", "patch"],
 }
 DENIED = {
     "secrets": [*READ, *WRITE],
@@ -38,23 +40,31 @@ DENIED = {
     "persistentvolumeclaims": WRITE,
     "serviceaccounts": ["impersonate"],
     "serviceaccounts/token": ["create"],
+    "leases.coordination.k8s.io": [*READ, "update", "patch", "delete"],
+    "leases.coordination.k8s.io#dbrestore-leader": ["update", "delete"],
+    "leases.coordination.k8s.io#another": ["get", "patch"],
     "roles.rbac.authorization.k8s.io": ["bind", "escalate", "create"],
 }
 
 
 def reviews(user, namespace, table):
-    """Asks for every row of the table at once, and returns the answers by resource and verb."""
+    """Asks for every row of the table at once, and returns the answers by resource and verb.
+
+    A resource is PLURAL.GROUP/SUBRESOURCE#NAME, of which all but the first may be missing.
+    """
     rows = [(resource, verb) for resource, verbs in table.items() for verb in verbs]
     objects = []
     for resource, verb in rows:
-        name, _, subresource = resource.partition("/")
-        plural, _, group = name.partition(".")
+        kind, _, name = resource.partition("#")
+        kind, _, subresource = kind.partition("/")
+        plural, _, group = kind.partition(".")
         attributes = {
             "namespace": namespace,
             "verb": verb,
             "group": group,
             "resource": plural,
             "subresource": subresource,
+            "name": name,
         }
         spec = {"user": user, "groups": ["system:authenticated"], "resourceAttributes": attributes}
         objects.append({"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec})

@@ -54,6 +54,7 @@ def test_default_release_is_namespaced():
         "--health-address=0.0.0.0:8081",
         "--workers=2",
         "--log-level=info",
+        "--leader-elect",
     ]
     for part in ("fence", "jobs"):
         policy = objects["ValidatingAdmissionPolicy", f"dbrestore-{part}.shop"]
@@ -67,7 +68,8 @@ def test_cluster_wide_release_watches_every_namespace():
         "ClusterRoleBinding",
         "dbrestore.shop",
     ) in objects
-    assert not any(kind in ("Role", "RoleBinding") for kind, _ in objects)
+    namespaced = {key for key in objects if key[0] in ("Role", "RoleBinding")}
+    assert namespaced == {("Role", "dbrestore-leader"), ("RoleBinding", "dbrestore-leader")}
     assert not any(argument.startswith("--namespace") for argument in container(objects)["args"])
     for part in ("fence", "jobs"):
         policy = objects["ValidatingAdmissionPolicy", f"dbrestore-{part}.shop"]
@@ -97,9 +99,27 @@ def test_no_role_of_the_operator_names_secrets_or_patches_workloads():
             assert set(rule["verbs"]) == {"get", "list", "watch"}
 
 
-def test_operator_runs_once_without_rights_and_is_probed_on_the_health_port():
+@pytest.mark.parametrize("replicas", [1, 2])
+def test_an_update_makes_a_new_operator_ready_before_it_ends_an_old_one(replicas):
+    deployment = render(f"replicaCount={replicas}")["Deployment", "dbrestore"]["spec"]
+    assert deployment["replicas"] == replicas
+    assert deployment["strategy"] == {
+        "type": "RollingUpdate",
+        "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0},
+    }
+
+
+def test_replicas_prefer_different_nodes_unless_told_otherwise():
+    def affinity(*settings):
+        return render(*settings)["Deployment", "dbrestore"]["spec"]["template"]["spec"]["affinity"]
+
+    (preferred,) = affinity()["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    assert preferred["podAffinityTerm"]["topologyKey"] == "kubernetes.io/hostname"
+    assert affinity("affinity.nodeAffinity.a=b") == {"nodeAffinity": {"a": "b"}}
+
+
+def test_operator_runs_without_rights_and_is_probed_on_the_health_port():
     deployment = render()["Deployment", "dbrestore"]["spec"]
-    assert (deployment["replicas"], deployment["strategy"]) == (1, {"type": "Recreate"})
     pod = deployment["template"]["spec"]
     assert pod["securityContext"]["runAsUser"] == 65532
     operator = pod["containers"][0]
@@ -146,6 +166,7 @@ def test_crds_roles_and_fence_can_be_left_out():
         "logLevel=loud",
         "clusterWide=yes",
         "replicas=2",
+        "replicaCount=two",
     ],
 )
 def test_value_that_the_chart_does_not_know_is_refused(setting):

@@ -210,7 +210,8 @@ public:
         return *this;
     }
     WorldBuilder& in_step(const std::string& name, int64_t attempt, const std::string& job_uid = {}) {
-        world_.restore.status.step = resources::StepAttempt{name, attempt, noon, job_uid};
+        world_.restore.status.step =
+            resources::StepAttempt{name, attempt, noon, job_uid, attempt, attempt - 1};
         return *this;
     }
     // The step's Job was made and seen, and its pod runs.

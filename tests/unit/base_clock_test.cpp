@@ -43,5 +43,13 @@ TEST(FormatTime, is_what_ParseTime_takes) {
     EXPECT_EQ(*parse_time(format_time(now)), std::chrono::floor<std::chrono::seconds>(now));
 }
 
+TEST(FormatTime, keeps_within_the_years_that_can_be_read_back) {
+    EXPECT_EQ(format_time(Time::max()), "9999-12-31T23:59:59Z");
+    EXPECT_EQ(format_time(*parse_time("9999-12-31T23:59:59-01:00")), "9999-12-31T23:59:59Z");
+    EXPECT_EQ(format_time_micro(Time::max()), "9999-12-31T23:59:59.999000Z");
+    EXPECT_EQ(format_time(Time::min()), "0000-01-01T00:00:00Z");
+    EXPECT_EQ(format_time(*parse_time("0000-01-01T00:00:00+01:00")), "0000-01-01T00:00:00Z");
+}
+
 }  // namespace
 }  // namespace dbrestore::base

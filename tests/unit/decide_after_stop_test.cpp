@@ -134,11 +134,34 @@ void never_scaled(World& w) {
     w.restore.status.original_replicas = 0;
 }
 
+// It once overflowed, and what was to be kept for ever was dropped at once.
+TEST(Starting, what_is_kept_for_ever_expires_at_the_end_of_time) {
+    const World given = served().with_job("verify-live", 1).that_ended(done()).where([](World& w) {
+        w.restore.spec = resources::restore_from_json(
+                             {{"spec", {{"previousData", {{"retainSeconds", 9223372036854775807}}}}}})
+                             .spec;
+    });
+    const auto status = status_after(given, decide::decide(given));
+    ASSERT_TRUE(status.previous_data && status.previous_data->expiration_time);
+    EXPECT_EQ(base::format_time(*status.previous_data->expiration_time), "9999-12-31T23:59:59Z");
+}
+
 TEST(Starting, lowers_the_fence_then_scales_then_waits_then_verifies) {
     check({
         {"the stage is saved first", starting().in_step("commit", 1, "uid"), "SaveRestore(Starting)"},
-        {"the fence goes down before the scaling", starting().with_fence().scaled_to(0).without_pods(),
-         "SaveLock(held)"},
+        {"a cached view does not lower the fence", starting().with_fence().scaled_to(0).without_pods(),
+         "LookFresh"},
+        {"the fence goes down before the scaling",
+         starting().with_fence().scaled_to(0).without_pods().seen_fresh(), "SaveLock(held)"},
+        {"but not while a Job that came late may still write",
+         starting()
+             .with_fence()
+             .scaled_to(0)
+             .without_pods()
+             .with_job("prepare", 1)
+             .in_step("start", 1)
+             .seen_fresh(),
+         "DeleteJob(dbr-11111111-prepare-1)"},
         {"a cached view scales nothing", starting().scaled_to(0).without_pods(), "LookFresh"},
         {"scaled to its former size", starting().scaled_to(0).without_pods().seen_fresh(), "Scale(1)"},
         {"the pod is not ready yet", starting().without_pods(), ""},
@@ -151,7 +174,11 @@ TEST(Starting, lowers_the_fence_then_scales_then_waits_then_verifies) {
         {"never ready: the old data comes back", starting().without_pods().after_seconds(601).seen_fresh(),
          rolls_back, "RollingBack", "did not become ready"},
         {"the network check begins", served(), "SaveRestore(Starting)"},
-        {"the network check is made", served().in_step("verify-live", 1), "CreateJob(verify-live)"},
+        {"the network check is made", served().in_step("verify-live", 1).seen_fresh(),
+         "CreateJob(verify-live)"},
+        {"it waits for a server that was made anew, and is not inferred yet",
+         served().in_step("verify-live", 1).where([](World& w) { w.server->status.inferred.reset(); }),
+         "SaveRestore(Starting)", "ServerNotFound", "waiting for it to come back"},
         {"it holds", served().with_job("verify-live", 1).that_ended(done()),
          "SaveRestore(Succeeded) Speak(Succeeded)", "Succeeded", "serves"},
         {"it fails, and nothing is taken back",
@@ -231,7 +258,7 @@ WorldBuilder restarting() {
 
 TEST(RollingBack, ends_with_the_reason_it_began_with_once_the_old_data_is_served) {
     check({
-        {"fence first", restarting().with_fence(), "SaveLock(held)"},
+        {"fence first", restarting().with_fence().seen_fresh(), "SaveLock(held)"},
         {"then the former size", restarting().scaled_to(0).seen_fresh(), "Scale(1)"},
         {"then it waits for the pod", restarting().without_pods(), ""},
         {"served again", restarting(), "SaveRestore(Failed) Speak(ConstraintViolated)", "ConstraintViolated",

@@ -47,19 +47,59 @@ TEST(WayOut, before_the_commit_a_cancel_and_a_deletion_turn_back) {
 }
 
 TEST(WayOut, is_closed_once_data_may_be_exchanged_or_written) {
-    const auto open = [](World& w) { w.server->lock.fence.reset(); };
+    const auto served = [](World& w) {
+        w.server->lock.fence.reset();
+        w.pods.push_back(a_database_pod(false));
+        w.pods.back().has_been_ready = true;
+        w.restore.status.conditions.push_back({"Cancelled", Truth::no, "CancelTooLate", "said", 1, noon});
+    };
     for (const auto& ask : {cancel, remove}) {
         check({
             {"Committing goes on", at(Phase::committing).in_step("commit", 1).seen_fresh().where(ask),
              "CreateJob(commit)"},
-            {"Starting goes on once the fence is down, ready or not",
-             at(Phase::starting).in_step("start", 1).scaled_to(1).where(open).where(ask), ""},
+            {"Starting goes on once a pod was ready, be it for a moment",
+             at(Phase::starting).in_step("start", 1).scaled_to(1).where(served).where(ask), ""},
             {"RollingBack goes on", at(Phase::rolling_back).in_step("rollback", 1).seen_fresh().where(ask),
              "CreateJob(rollback)"},
             {"the end is the end", a_restore().in(Phase::failed).with_lock().where(ask),
              "SaveServer SaveLock(free) RemoveFinalizers"},
         });
     }
+}
+
+TEST(WayOut, until_a_pod_was_ready_a_cancel_swaps_back_and_later_it_is_told_that_it_comes_too_late) {
+    const auto open = [](World& w) { w.server->lock.fence.reset(); };
+    const auto starting = [&] { return at(Phase::starting).in_step("start", 1).scaled_to(1).where(open); };
+    const auto with_pod = [](bool has_been_ready) {
+        return [has_been_ready](World& w) {
+            w.pods.push_back(a_database_pod(false));
+            w.pods.back().has_been_ready = has_been_ready;
+        };
+    };
+    const std::string back = "SaveRestore(RollingBack) Speak(RollingBack)";
+    check({
+        {"a cache may not have seen the pod that was ready", starting().where(cancel), "LookFresh"},
+        {"no pod yet", starting().where(cancel).seen_fresh(), back},
+        {"a pod that was never ready", starting().where(cancel).where(with_pod(false)).seen_fresh(), back},
+        {"a pod that was ready", starting().where(cancel).where(with_pod(true)),
+         "SaveRestore(Starting) Speak(CancelTooLate)"},
+        {"a success", at(Phase::succeeded).where(cancel), "SaveRestore(Succeeded) Speak(CancelTooLate)"},
+    });
+    World told_once = at(Phase::succeeded).where(cancel);
+    told_once.restore.status = status_after(told_once, decide::decide(told_once));
+    EXPECT_EQ(reason_of(told_once.restore.status, "Cancelled"), "CancelTooLate");
+    EXPECT_FALSE(asks_for<decide::Speak>(decide::decide(told_once)));
+}
+
+TEST(WayOut, deleting_the_server_object_cancels_the_restore_that_holds_its_lock) {
+    const auto deleted = [](World& w) { w.server->meta.deleting = true; };
+    const std::string back = "SaveRestore(RollingBack) Speak(RollingBack)";
+    check({
+        {"while Validating", at(Phase::validating).where(deleted), back, "RollingBack", "was deleted"},
+        {"while Preparing", at(Phase::preparing).where(deleted), back, "RollingBack", "was deleted"},
+        {"Committing goes on", at(Phase::committing).in_step("commit", 1).seen_fresh().where(deleted),
+         "CreateJob(commit)"},
+    });
 }
 
 TEST(WayOut, a_restore_that_waited_too_long_never_starts) {
@@ -76,7 +116,8 @@ TEST(WayOut, a_restore_that_waited_too_long_never_starts) {
         {"at the last second it still starts", at(Phase::pending).after_seconds(3600),
          "SaveRestore(Queued) Speak(Queued)"},
         {"what has started is not touched by it",
-         at(Phase::validating).in_step("preflight", 1).after_seconds(3601), "CreateJob(preflight)"},
+         at(Phase::validating).in_step("preflight", 1).seen_fresh().after_seconds(3601),
+         "CreateJob(preflight)"},
     });
 }
 

@@ -156,7 +156,7 @@ TEST_F(Apply, ARestoreThatEndedIsCountedOnce) {
     ASSERT_TRUE(apply({decide::SaveRestore{status}, decide::SaveRestore{status}}));
     kube::WorkQueue queue;
     Caches caches(queue, queue);
-    const std::string text = metrics_.expose(caches, {{"restore", &queue}}, 2);
+    const std::string text = metrics_.expose(caches, {{"restore", &queue}}, 2, true);
     EXPECT_NE(text.find(R"(dbrestore_restores_total{namespace="shop",result="Succeeded",type="Dump"} 1)"),
               std::string::npos)
         << text;

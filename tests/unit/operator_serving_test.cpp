@@ -100,6 +100,8 @@ TEST(Options, AreReadInBothForms) {
     EXPECT_EQ(options->namespace_name, "shop");
     EXPECT_EQ(options->workers, 3);
     EXPECT_EQ(options->log_level, base::LogLevel::debug);
+    EXPECT_FALSE(options->leader_elect);
+    EXPECT_TRUE(parse({"--agent-image=agent:1", "--leader-elect"})->leader_elect);
 }
 
 TEST(Options, ThatAreWrongSayWhatMustBe) {
@@ -136,7 +138,7 @@ TEST(Metrics, PleasePromtool) {
         metrics.status_saved(restore, status, base::SystemClock{}.now());
         restore.status = status;
     }
-    const std::string text = metrics.expose(caches, {{"restore", &queue}}, 2);
+    const std::string text = metrics.expose(caches, {{"restore", &queue}}, 2, true);
     std::string complaint;
     base::ProcessSpec spec;
     spec.arguments = {"sh", "-c", "printf %s \"$METRICS\" | promtool check metrics"};
@@ -145,6 +147,25 @@ TEST(Metrics, PleasePromtool) {
     const auto end = base::run_process(spec);
     ASSERT_TRUE(end);
     EXPECT_TRUE(end->ok()) << complaint << text;
+}
+
+TEST(Metrics, OfTheClusterComeFromTheLeaderOnly) {
+    kube::WorkQueue queue;
+    Caches caches(queue, queue);
+    Metrics metrics;
+    const auto holds = [&](std::optional<bool> leads, const std::string& text) {
+        return metrics.expose(caches, {{"restore", &queue}}, 2, leads).find(text) != std::string::npos;
+    };
+    const std::string status = "leader_election_master_status{name=\"dbrestore-leader\"} ";
+    EXPECT_TRUE(holds(true, status + "1"));
+    EXPECT_TRUE(holds(false, status + "0"));
+    EXPECT_FALSE(holds(std::nullopt, "leader_election_master_status"));
+    for (const char* of_the_cluster : {"dbrestore_restores_in_progress", "workqueue_depth"}) {
+        EXPECT_TRUE(holds(true, of_the_cluster));
+        EXPECT_FALSE(holds(false, of_the_cluster));
+        EXPECT_TRUE(holds(std::nullopt, of_the_cluster));
+    }
+    EXPECT_TRUE(holds(false, "dbrestore_build_info")) << "a follower tells of its own process";
 }
 
 }  // namespace

@@ -164,7 +164,6 @@ TEST(Request, comes_back_as_it_was_sent) {
     r.new_database = "new";
     r.old_database = "old";
     r.role = "role";
-    r.keep_old_database = false;
     const auto back = request_from_text(to_json(r).dump());
     ASSERT_TRUE(back);
     EXPECT_EQ(to_json(*back), to_json(r));

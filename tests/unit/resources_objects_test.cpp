@@ -41,7 +41,8 @@ resources::ServerStatus a_full_server_status() {
 }
 
 resources::LockState a_full_lock() {
-    return {resources::ActiveRestore{"r", "uid"}, 0, resources::Fence{"uid", "r", {"data-shop-0"}}};
+    return {resources::ActiveRestore{"r", "uid"}, 0, resources::Fence{"uid", "r", {"data-shop-0"}},
+            resources::DataOwner{999, 999}};
 }
 
 TEST(RestoreStatus, comes_back_from_JSON_as_it_was) {
@@ -169,6 +170,15 @@ TEST(Projections, nothing_throws_on_another_shape) {
             resources::workload_from_json(object, "StatefulSet");
         }) << text;
     }
+}
+
+TEST(Integer, beyond_the_largest_counts_as_the_largest) {
+    const json document = json::parse(R"({"for_ever": 9223372036854775807, "unsigned": 18446744073709551615,
+                                          "never": -9223372036854775808, "real": 1e30})");
+    EXPECT_EQ(resources::integer_at(document, "for_ever"), resources::largest_integer);
+    EXPECT_EQ(resources::integer_at(document, "unsigned"), resources::largest_integer);
+    EXPECT_EQ(resources::integer_at(document, "never"), -resources::largest_integer);
+    EXPECT_EQ(resources::integer_at(document, "real", 7), 7) << "no integer is absent";
 }
 
 TEST(Conditions, the_transition_time_changes_only_with_the_status) {

@@ -1,0 +1,63 @@
+#include "decide/undo.h"
+
+#include <algorithm>
+
+namespace dbrestore::decide {
+
+using resources::HistoryEntry;
+
+namespace {
+
+bool changed_data(const HistoryEntry& entry) {
+    return entry.result == "Succeeded" || !entry.previous_database.empty();
+}
+
+}  // namespace
+
+const HistoryEntry* undone_entry(const World& world) {
+    if (!world.server) return nullptr;
+    // A name may have failed before it succeeded: the newest counts.
+    const HistoryEntry* found = nullptr;
+    for (const auto& entry : world.server->status.history) {
+        if (entry.restore == world.restore.spec.undo_name) found = &entry;
+    }
+    return found;
+}
+
+std::optional<Reason> never_undone(const World& world) {
+    const std::string name = "DatabaseRestore \"" + world.restore.spec.undo_name + "\"";
+    const HistoryEntry* entry = undone_entry(world);
+    if (entry == nullptr) return std::nullopt;  // it may not have ended yet
+    if (entry->previous_database.empty()) {
+        return Reason{"PreviousDataGone", "the data that " + name +
+                                              " replaced is not kept (any more); `spec.undo.restoreRef` must "
+                                              "name a restore whose `status.previousData` is available"};
+    }
+    const auto& history = world.server->status.history;
+    for (auto later = history.begin() + (entry - history.data()) + 1; later != history.end(); ++later) {
+        if (changed_data(*later)) {
+            return Reason{"NotTheNewest", "DatabaseRestore \"" + later->restore +
+                                              "\" changed the server after " + name +
+                                              "; `spec.undo.restoreRef` must name the newest one"};
+        }
+    }
+    return std::nullopt;
+}
+
+const Words& words_of(const resources::DatabaseRestore& restore) {
+    static const Words of_dump{.checking = "checking the dump to its last byte, and the server",
+                               .preparing = "restoring the dump into a new database",
+                               .prepared = "the dump is restored; verifying the new database",
+                               .verified = "the new database is verified; exchanging it with the old one",
+                               .committed = "the restored database has taken the old one's name",
+                               .succeeded = "the dump is restored"};
+    static const Words of_undo{.checking = "checking the kept database, and the server",
+                               .preparing = "opening the kept database",
+                               .prepared = "the kept database is there; verifying it",
+                               .verified = "the kept database is verified; exchanging it with today's",
+                               .committed = "the kept database has its name back",
+                               .succeeded = "the earlier restore is undone"};
+    return is_undo(restore) ? of_undo : of_dump;
+}
+
+}  // namespace dbrestore::decide

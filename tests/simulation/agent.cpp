@@ -1,0 +1,249 @@
+#include "simulation/agent.h"
+
+namespace dbrestore::simulation {
+
+using resources::AgentResult;
+using resources::PreflightFinding;
+
+namespace {
+
+constexpr int lock_patience = 20;  // moves
+
+AgentResult done(const std::string& message = {}) {
+    AgentResult result;
+    result.outcome = AgentResult::Outcome::done;
+    result.message = message;
+    return result;
+}
+
+AgentResult ended(AgentResult::Outcome outcome, const std::string& reason) {
+    AgentResult result;
+    result.outcome = outcome;
+    result.reason = reason;
+    result.message = "the agent ended with " + reason;
+    return result;
+}
+AgentResult failed(const std::string& reason) {
+    return ended(AgentResult::Outcome::failed, reason);
+}
+AgentResult retryable(const std::string& reason) {
+    return ended(AgentResult::Outcome::retryable, reason);
+}
+
+void drop(Volume& volume, const VolumeWatcher& watcher, const std::string& name, const std::string& step) {
+    const auto at = volume.databases.find(name);
+    if (at == volume.databases.end()) return;
+    watcher.dropping(name, at->second, step);
+    volume.databases.erase(at);
+}
+
+}  // namespace
+
+AgentRun::Result AgentRun::move(Volume& volume, const Surroundings& surroundings,
+                                const VolumeWatcher& watcher) {
+    const std::string& step = request_.step;
+    Result result;
+    if (step == "probe" || step == "quiesce") {
+        result = done();
+        if (step == "probe") result->uid = result->gid = 999;
+    } else if (step == "preflight") {
+        result = preflight(surroundings);
+    } else if (step == "cleanup") {
+        result = cleanup(volume, surroundings, watcher);
+    } else if (step == "verify" && !request_.host.empty()) {
+        result = verify(volume, surroundings);
+    } else if (moves_ == 0) {
+        result = take_hold(volume);
+        if (result && result->outcome == AgentResult::Outcome::done) result.reset(), moves_ = 1;
+        else if (!result) ++waited_;
+    } else if (step == "prepare") {
+        result = prepare(volume, surroundings, watcher);
+    } else if (step == "verify") {
+        result = verify(volume, surroundings);
+    } else if (step == "commit") {
+        result = commit(volume, watcher);
+    } else if (step == "rollback") {
+        result = rollback(volume, watcher);
+    } else {
+        result = failed("UnknownStep");
+    }
+    if (result && volume.lock_holder == pod_uid_) volume.lock_holder.clear();
+    return result;
+}
+
+// Done: held. Nothing: it waits.
+AgentRun::Result AgentRun::take_hold(Volume& volume) {
+    if (!volume.lock_holder.empty() && volume.lock_holder != pod_uid_)
+        return waited_ < lock_patience ? Result() : retryable("VolumeBusy");
+    volume.lock_holder = pod_uid_;
+    return done();
+}
+
+AgentRun::Result AgentRun::claim(Volume& volume) {
+    if (!ours(volume)) return failed("NotPrepared");
+    volume.journal->pod_uid = pod_uid_;
+    return std::nullopt;
+}
+
+AgentRun::Result AgentRun::hide(Volume& volume) {
+    if (!volume.hidden && !volume.servers.empty()) return retryable("DatabaseStillRunning");
+    if (volume.journal->pod_uid != pod_uid_) return failed("TakenOver");
+    volume.hidden = true;
+    return std::nullopt;
+}
+
+AgentRun::Result AgentRun::preflight(const Surroundings& surroundings) const {
+    AgentResult result = done();
+    result.bytes = 4711;
+    result.estimated_seconds = 5;
+    result.what_is_lost = {"what was written after the dump"};
+    const char* missing = !surroundings.dump_is_there ? "DumpNotFound" : nullptr;
+    result.findings.push_back({"DumpNotFound",
+                               missing != nullptr ? PreflightFinding::Outcome::failed
+                                                  : PreflightFinding::Outcome::passed,
+                               "the dump"});
+    if (missing != nullptr) {
+        result.outcome = AgentResult::Outcome::failed;
+        result.reason = missing;
+        result.waiting_for = {missing};
+    }
+    return result;
+}
+
+AgentRun::Result AgentRun::prepare(Volume& volume, const Surroundings& surroundings,
+                                   const VolumeWatcher& watcher) {
+    auto& journal = volume.journal;
+    switch (moves_++) {
+        case 1:
+            if (journal && !ours(volume) && journal->state != JournalState::rolled_back &&
+                journal->state != JournalState::committed) {
+                --moves_;  // what another restore left is taken back first
+                if (undo_moves_ == 0) journal->pod_uid = pod_uid_;
+                auto undone = undo(volume, watcher, undo_moves_++);
+                if (undone && undone->outcome != AgentResult::Outcome::done) return undone;
+                return std::nullopt;
+            }
+            if (journal && !ours(volume) && journal->state == JournalState::committed) volume.hidden = false;
+            if (ours(volume) && journal->state != JournalState::preparing &&
+                journal->state != JournalState::rolled_back) {
+                claim(volume);
+                return done("an earlier attempt had prepared it");
+            }
+            journal = VolumeJournal{JournalState::preparing, request_.restore_uid, pod_uid_,
+                                    request_.new_database, request_.old_database};
+            return std::nullopt;
+        case 2:
+            return hide(volume);
+        case 3:
+            drop(volume, watcher, request_.new_database, "prepare");
+            volume.databases[request_.new_database] = {request_.restore_uid, false, false, false, 0};
+            return std::nullopt;
+        case 4:
+            if (!surroundings.dump_is_there) return failed("DumpUnreadable");
+            if (!surroundings.dump_is_good) return failed("RestoreFailed");
+            volume.databases[request_.new_database].whole = true;
+            return std::nullopt;
+        default:
+            journal->state = JournalState::prepared;
+            return done();
+    }
+}
+
+AgentRun::Result AgentRun::verify(Volume& volume, const Surroundings& surroundings) {
+    if (!request_.host.empty()) {
+        if (!surroundings.server_answers) return retryable("ServerUnreachable");
+        const auto kept = volume.databases.find(request_.old_database);
+        if (kept == volume.databases.end() || !kept->second.closed) return failed("NotTheRestoredDatabase");
+        return done();
+    }
+    if (moves_++ == 1) {
+        if (auto failure = claim(volume)) return failure;
+        return volume.journal->state == JournalState::prepared ? Result() : failed("NotPrepared");
+    }
+    volume.databases[request_.new_database].verified = true;
+    return done();
+}
+
+AgentRun::Result AgentRun::commit(Volume& volume, const VolumeWatcher& watcher) {
+    auto& journal = volume.journal;
+    auto& databases = volume.databases;
+    switch (moves_++) {
+        case 1:
+            if (auto failure = claim(volume)) return failure;
+            if (journal->state == JournalState::preparing || journal->state == JournalState::rolled_back)
+                return failed("NotPrepared");
+            if (journal->state == JournalState::committed)
+                moves_ = 4;
+            else
+                journal->state = JournalState::committing;
+            return std::nullopt;
+        case 2:
+            if (journal->pod_uid != pod_uid_) return failed("TakenOver");
+            if (databases.contains(request_.old_database)) return std::nullopt;
+            watcher.exchanging(volume, request_);
+            databases[request_.old_database] = databases["shop"];
+            databases[request_.old_database].closed = true;
+            databases["shop"] = databases[request_.new_database];
+            databases.erase(request_.new_database);
+            return std::nullopt;
+        case 3:
+            journal->state = JournalState::committed;
+            return std::nullopt;
+        default:
+            volume.hidden = false;
+            AgentResult result = done();
+            result.bytes = 4096;
+            return result;
+    }
+}
+
+AgentRun::Result AgentRun::rollback(Volume& volume, const VolumeWatcher& watcher) {
+    auto& journal = volume.journal;
+    if (moves_++ == 1) {
+        if (!journal) return done("nothing was done on the volume");
+        if (!ours(volume)) return done("nothing of this restore is on the volume");
+        if (journal->state == JournalState::rolled_back && !volume.hidden) return done();
+        return claim(volume);
+    }
+    return undo(volume, watcher, undo_moves_++);
+}
+
+AgentRun::Result AgentRun::undo(Volume& volume, const VolumeWatcher& watcher, int at) {
+    auto& journal = *volume.journal;
+    auto& databases = volume.databases;
+    const bool may_hold_ours = volume.hidden || journal.state == JournalState::committed;
+    switch (at) {
+        case 0:
+            return may_hold_ours ? hide(volume) : Result();
+        case 1:
+            if (!volume.hidden || !databases.contains(journal.old_database)) return std::nullopt;
+            watcher.taking_back(volume, request_);
+            if (databases.contains("shop")) databases[journal.new_database] = databases["shop"];
+            databases["shop"] = databases[journal.old_database];
+            databases["shop"].closed = false;
+            databases.erase(journal.old_database);
+            return std::nullopt;
+        case 2:
+            if (volume.hidden) drop(volume, watcher, journal.new_database, "rollback");
+            return std::nullopt;
+        case 3:
+            volume.hidden = false;
+            return std::nullopt;
+        default:
+            journal.state = JournalState::rolled_back;
+            return done();
+    }
+}
+
+AgentRun::Result AgentRun::cleanup(Volume& volume, const Surroundings& surroundings,
+                                   const VolumeWatcher& watcher) const {
+    if (!request_.old_database.starts_with("dbrestore_old_")) return failed("NotOurs");
+    if (!surroundings.server_answers) return retryable("ServerUnreachable");
+    const auto at = volume.databases.find(request_.old_database);
+    if (at == volume.databases.end()) return done("it was gone already");
+    if (!at->second.closed) return failed("DatabaseInUse");
+    drop(volume, watcher, request_.old_database, "cleanup");
+    return done();
+}
+
+}  // namespace dbrestore::simulation

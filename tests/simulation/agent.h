@@ -1,0 +1,59 @@
+#pragma once
+// The agent as its pods show it: each step is a row of moves on the volume, and between any two of them it may
+// be killed. Follows controller/agent; that the real one keeps these promises is shown by its own tests.
+
+#include <functional>
+#include <optional>
+#include <string>
+
+#include "resources/agent_protocol.h"
+#include "simulation/volume.h"
+
+namespace dbrestore::simulation {
+
+// What is found outside the volume, as the scenario has it.
+struct Surroundings {
+    bool dump_is_there = true;
+    bool dump_is_good = true;
+    bool server_answers = false;  // the database's pod, asked through the network
+};
+
+// Told before they happen, so that promises can be checked apart from the agent.
+struct VolumeWatcher {
+    std::function<void(const std::string& name, const Database&, const std::string& step)> dropping;
+    std::function<void(const Volume&, const resources::AgentRequest&)> exchanging;
+    std::function<void(const Volume&, const resources::AgentRequest&)> taking_back;
+};
+
+class AgentRun {
+public:
+    AgentRun(resources::AgentRequest request, std::string pod_uid)
+        : request_(std::move(request)), pod_uid_(std::move(pod_uid)) {}
+
+    // One move. A result: that was the last.
+    std::optional<resources::AgentResult> move(Volume& volume, const Surroundings& surroundings,
+                                               const VolumeWatcher& watcher);
+
+    const resources::AgentRequest& request() const { return request_; }
+
+private:
+    using Result = std::optional<resources::AgentResult>;
+
+    Result take_hold(Volume& volume);
+    Result claim(Volume& volume);
+    Result hide(Volume& volume);
+    Result preflight(const Surroundings& surroundings) const;
+    Result prepare(Volume& volume, const Surroundings& surroundings, const VolumeWatcher& watcher);
+    Result verify(Volume& volume, const Surroundings& surroundings);
+    Result commit(Volume& volume, const VolumeWatcher& watcher);
+    Result rollback(Volume& volume, const VolumeWatcher& watcher);
+    Result undo(Volume& volume, const VolumeWatcher& watcher, int at);
+    Result cleanup(Volume& volume, const Surroundings& surroundings, const VolumeWatcher& watcher) const;
+    bool ours(const Volume& volume) const { return volume.journal && volume.journal->restore_uid == request_.restore_uid; }
+
+    resources::AgentRequest request_;
+    std::string pod_uid_;
+    int moves_ = 0, waited_ = 0, undo_moves_ = 0;
+};
+
+}  // namespace dbrestore::simulation

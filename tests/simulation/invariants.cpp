@@ -1,0 +1,243 @@
+#include "simulation/invariants.h"
+
+#include <algorithm>
+
+#include "resources/json_fields.h"
+#include "resources/postgres_server.h"
+
+namespace dbrestore::simulation {
+
+using resources::DatabaseRestore;
+using resources::field;
+using resources::list_at;
+using resources::Phase;
+using resources::present_at;
+using resources::text_at;
+
+namespace {
+
+bool writes(const std::string& step) {
+    return step == "prepare" || step == "verify" || step == "commit" || step == "rollback";
+}
+
+std::string label(const json& object, const char* name) {
+    const auto& labels = field(object, "metadata.labels");
+    return labels.is_object() ? labels.value(name, std::string()) : std::string();
+}
+
+bool finished(const json& job) {
+    return !list_at(job, "status.conditions").empty();
+}
+
+// Its controller may learn only later that its pod has ended, or is gone.
+bool may_write(const Store& store, const Key& key, const json& job) {
+    if (finished(job) || !writes(label(job, "dbrestore.dev/step"))) return false;
+    bool had_pod = resources::integer_at(job, "status.active") > 0;
+    for (const auto& [name, pod] : store.all("pods").objects) {
+        if (name.namespace_name != key.namespace_name ||
+            label(pod.document, "batch.kubernetes.io/job-name") != key.name)
+            continue;
+        const std::string phase = text_at(pod.document, "status.phase");
+        if (phase != "Succeeded" && phase != "Failed") return true;
+        had_pod = true;
+    }
+    return !had_pod;
+}
+
+}  // namespace
+
+std::string Invariants::attempt_of(const json& job) {
+    return label(job, "dbrestore.dev/restore-uid") + "/" + label(job, "dbrestore.dev/step") + "/" +
+           label(job, "dbrestore.dev/attempt");
+}
+
+void Invariants::broken(const std::string& what) {
+    if (broken_.size() < 20) broken_.push_back(what);
+}
+
+void Invariants::check() {
+    for (const auto& [key, volume] : volumes_) {
+        if (volume.servers.size() > 1) broken("I1: two servers run on " + key.name);
+        if (!volume.servers.empty() && !volume.writers.empty())
+            broken("I1: a Job's pod may write beside the running server on " + key.name);
+        if (volume.writers.size() > 1) broken("I1: two Jobs' pods may write " + key.name);
+    }
+}
+
+void Invariants::server_starts(const Volume& volume) {
+    const auto at = volume.databases.find("shop");
+    if (at == volume.databases.end() || !at->second.whole || at->second.closed)
+        broken("I2: a server starts on a volume that is neither complete-old nor complete-new");
+    if (!volume.writers.empty()) broken("I1: a server starts beside a Job's pod that may write");
+}
+
+void Invariants::dropping(const std::string& name, const Database& database, const std::string& step) {
+    if (step != "cleanup") {
+        if (database.made_by.empty()) broken("I3: " + step + " drops what was there before the restore");
+        if (database.client_writes > 0) broken("what clients wrote on the new data is thrown away by " + step);
+        return;
+    }
+    const auto from = may_be_dropped_from_.find(name);
+    if (from == may_be_dropped_from_.end())
+        broken("I3: old data " + name + " is dropped before its restore has ended");
+    else if (clock_.now() + std::chrono::seconds(1) < from->second)
+        broken("I3: old data " + name + " is dropped before its retention has passed");
+}
+
+void Invariants::exchanging(const Volume& volume, const resources::AgentRequest& request) {
+    const auto at = volume.databases.find(request.new_database);
+    if (at == volume.databases.end() || !at->second.whole || !at->second.verified)
+        broken("I3: data is exchanged that was not restored and verified");
+}
+
+void Invariants::taking_back(const Volume& volume, const resources::AgentRequest&) {
+    const auto at = volume.databases.find("shop");
+    if (at != volume.databases.end() && at->second.client_writes > 0 && !at->second.made_by.empty())
+        broken("what clients wrote on the new data is taken back");
+}
+
+void Invariants::claim_deleted(const Key& key) {
+    if (operator_scaled_to_zero_) broken("stopping the database deletes its volume " + key.name);
+}
+
+void Invariants::operator_asks(const kube::Request& request) {
+    if (request.method == "GET") return;
+    if (request.body.find(secret_text) != std::string::npos) broken("I6: a secret in " + request.target);
+    const auto has = [&](const char* part) { return request.target.find(part) != std::string::npos; };
+    const bool ours = has("/databaserestores/") || has("/postgresservers/") || has("/events") ||
+                      has("/statefulsets/shop/scale") || (has("/jobs") && request.method != "PATCH");
+    if (!ours || has("/namespaces/bystander/")) broken("I7: " + request.method + " " + request.target);
+    if (has("/databaserestores/") && request.method == "DELETE") broken("I7: a restore is deleted");
+    if (has("/postgresservers/") && request.method == "DELETE") broken("I7: a server is deleted");
+    if (has("/jobs/") && !has("/jobs/dbr-")) broken("I7: " + request.method + " " + request.target);
+}
+
+void Invariants::changed(const Collection& kind, const json* before, const json* after) {
+    if (kind.plural == "jobs" && before == nullptr) job_created(*after);
+    // What somebody else deleted may be made again.
+    if (kind.plural == "jobs" && after == nullptr && !operator_is_acting) jobs_made_.erase(attempt_of(*before));
+    if (kind.plural == "databaserestores" && after != nullptr) restore_changed(before, after);
+    if (kind.plural == "statefulsets" && before != nullptr && after != nullptr)
+        workload_changed(*before, *after);
+    if (kind.plural == "postgresservers" && before != nullptr && after != nullptr)
+        lock_changed(*before, *after);
+}
+
+void Invariants::job_created(const json& job) {
+    if (!operator_is_acting) return;
+    const std::string name = text_at(job, "metadata.name"), uid = label(job, "dbrestore.dev/restore-uid"),
+                      step = label(job, "dbrestore.dev/step"), server = label(job, "dbrestore.dev/server"),
+                      restore = label(job, "dbrestore.dev/restore-name");
+    if (!jobs_made_.insert(attempt_of(job)).second)
+        broken("I4: a second Job for one restore, step and attempt: " + name);
+    if (!name.starts_with("dbr-") || present_at(job, "metadata.ownerReferences"))
+        broken("I7: Job " + name + " is not as the policy asks");
+    const auto ran = succeeded_.find(server + "/" + restore);
+    if (ran != succeeded_.end() && ran->second != uid && (writes(step) || step == "quiesce"))
+        broken("a restore's name runs again on a server where it succeeded: " + name);
+    if (!writes(step)) return;
+    for (const auto& [key, other] : store_.all("jobs").objects) {
+        if (key.name != name && label(other.document, "dbrestore.dev/server") == server &&
+            may_write(store_, key, other.document))
+            broken("I4: two unfinished Jobs that write: " + key.name + " and " + name);
+    }
+    const json* holder = store_.find("postgresservers", {text_at(job, "metadata.namespace"), server});
+    if (holder != nullptr && text_at(*holder, "status.activeRestore.uid") != uid)
+        broken("a Job that writes is made without the lock: " + name);
+    if (holder != nullptr && text_at(*holder, "status.fence.restoreUID") != uid)
+        broken("a Job that writes is made while the fence is down: " + name);
+}
+
+void Invariants::restore_changed(const json* before, const json* after) {
+    const auto restore = resources::restore_from_json(*after);
+    const auto& status = restore.status;
+    if (is_final(status.phase) != status.completion_time.has_value())
+        broken("completionTime is set in phase " + to_text(status.phase));
+    check_conditions(restore);
+    const bool same = before != nullptr && text_at(*before, "metadata.uid") == restore.meta.uid;
+    if (!same) return;
+    const auto was = resources::phase_from_text(text_at(*before, "status.phase"));
+    if (was && is_final(*was) && *was != status.phase)
+        broken("phase " + to_text(*was) + " becomes " + to_text(status.phase));
+    if (was && !is_final(*was) && is_final(status.phase)) restore_ended(restore);
+}
+
+void Invariants::check_conditions(const DatabaseRestore& restore) {
+    std::set<std::string> types;
+    for (const auto& condition : restore.status.conditions) {
+        if (condition.reason.empty() || condition.message.size() > 32768)
+            broken("condition " + condition.type + " is malformed");
+        if (!types.insert(condition.type).second) broken("condition " + condition.type + " is there twice");
+    }
+    if (types.empty()) return;
+    const bool final = is_final(restore.status.phase);
+    using resources::Truth;
+    if (resources::condition_is(restore.status.conditions, "Succeeded", Truth::unknown) == final)
+        broken("Succeeded does not follow phase " + to_text(restore.status.phase));
+    if (resources::condition_is(restore.status.conditions, "Complete", Truth::yes) !=
+        (restore.status.phase == Phase::succeeded))
+        broken("Complete does not follow phase " + to_text(restore.status.phase));
+}
+
+const Volume* Invariants::volume_of(const std::string& server, const std::string& namespace_name) const {
+    const json* object = store_.find("postgresservers", {namespace_name, server});
+    const std::string claim = object == nullptr ? "" : text_at(*object, "status.inferred.claimName");
+    const auto at = volumes_.find({namespace_name, claim});
+    return at == volumes_.end() ? nullptr : &at->second;
+}
+
+void Invariants::restore_ended(const DatabaseRestore& restore) {
+    const auto& uid = restore.meta.uid;
+    const bool success = restore.status.phase == Phase::succeeded;
+    if (success) succeeded_.emplace(restore.spec.server_name + "/" + restore.meta.name, uid);
+    may_be_dropped_from_["dbrestore_old_" + uid.substr(0, 8)] =
+        clock_.now() + std::chrono::seconds(restore.spec.retain_seconds);
+    const Volume* volume = volume_of(restore.spec.server_name, restore.meta.namespace_name);
+    if (volume == nullptr) return;
+    const auto at = volume->databases.find("shop");
+    if (at == volume->databases.end()) return broken("a restore ends and there is no database");
+    const bool is_new = at->second.made_by == uid;
+    if (success && (!is_new || !at->second.verified))
+        broken("a restore succeeds without its data being in place and verified");
+    if (!success && is_new && at->second.client_writes == 0 && !volume->hidden)
+        broken("a restore that did not succeed leaves new data that no client saw");
+    const bool ours = volume->journal && volume->journal->restore_uid == uid;
+    if (!success && ours && volume->hidden) broken("a restore ends and the tree is still behind the stub");
+}
+
+void Invariants::workload_changed(const json& before, const json& after) {
+    const auto was = resources::integer_at(before, "spec.replicas", 1),
+               is = resources::integer_at(after, "spec.replicas", 1);
+    if (was == is || !operator_is_acting) return;
+    operator_scaled_to_zero_ = is == 0;
+    if (is != 0) return;
+    if (text_at(after, "spec.persistentVolumeClaimRetentionPolicy.whenScaled") == "Delete")
+        broken("scaled to 0 where that deletes the volume");
+    for (const auto& [key, server] : store_.all("postgresservers").objects) {
+        if (text_at(server.document, "spec.workloadRef.name") != text_at(after, "metadata.name")) continue;
+        const std::string name = text_at(server.document, "status.activeRestore.name");
+        const json* object = store_.find("databaserestores", {key.namespace_name, name});
+        if (object == nullptr) continue;
+        const auto restore = resources::restore_from_json(*object);
+        if (restore.meta.uid != text_at(server.document, "status.activeRestore.uid")) continue;
+        if (!resources::condition_is(restore.status.conditions, "Validated", resources::Truth::yes) &&
+            restore.status.phase != Phase::rolling_back)
+            broken("the database is stopped before the restore was validated");
+        if (text_at(server.document, "status.fence.restoreUID").empty() && restore.status.original_replicas != 0)
+            broken("the database is stopped while the fence is down");
+    }
+}
+
+void Invariants::lock_changed(const json& before, const json& after) {
+    const std::string was = text_at(before, "status.activeRestore.uid"),
+                      is = text_at(after, "status.activeRestore.uid");
+    if (was.empty() || was == is) return;
+    if (!is.empty()) return;  // taken over: what it then does is checked as any other's
+    if (present_at(after, "status.fence")) broken("the lock is freed while the fence is up");
+    for (const auto& [key, job] : store_.all("jobs").objects) {
+        if (label(job.document, "dbrestore.dev/restore-uid") == was && may_write(store_, key, job.document))
+            broken("the lock is freed while Job " + key.name + " writes");
+    }
+}
+
+}  // namespace dbrestore::simulation

@@ -1,0 +1,33 @@
+#pragma once
+// What is played: who wishes what, and what people do when a restore reaches a phase.
+
+#include <string>
+#include <vector>
+
+#include "resources/database_restore.h"
+#include "simulation/cluster.h"
+#include "simulation/faults.h"
+
+namespace dbrestore::simulation {
+
+struct Cue {
+    resources::Phase phase;
+    Fault act;
+};
+
+struct Scenario {
+    std::string name;
+    resources::Phase ends = resources::Phase::succeeded;  // without faults
+    Behaviour behaviour = {};
+    std::vector<Cue> cues = {};
+    int64_t retain_seconds = 3600, replicas = 1;
+    int restores = 1;
+    bool owner_known = true;         // else a probe must find out
+    bool dump_claim_is_late = false;
+    bool operator_is_away = false;   // for ten hours, from Preparing on
+};
+
+const std::vector<Scenario>& scenarios();
+const Scenario* scenario_named(const std::string& name);
+
+}  // namespace dbrestore::simulation
