@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -149,9 +150,13 @@ Result<ProcessEnd> run_process(const ProcessSpec& spec) {
     ProcessEnd end;
     int wait_status = 0;
     const int wait_ms = static_cast<int>(std::min<long long>(spec.tick.count(), 200));
+    // Readable once the child has ended, so that its end wakes us at once; a kernel without leaves it to
+    // wait_ms.
+    const UniqueFd ended{static_cast<int>(::syscall(SYS_pidfd_open, *pid, 0))};
     while (true) {
-        std::array<pollfd, 2> polled{pollfd{out_open ? out->read.get() : -1, POLLIN, 0},
-                                     pollfd{err_open ? err->read.get() : -1, POLLIN, 0}};
+        std::array<pollfd, 3> polled{pollfd{out_open ? out->read.get() : -1, POLLIN, 0},
+                                     pollfd{err_open ? err->read.get() : -1, POLLIN, 0},
+                                     pollfd{ended.get(), POLLIN, 0}};
         ::poll(polled.data(), polled.size(), wait_ms);
         if (polled[0].revents != 0) out_open = drain(out->read, spec.on_stdout);
         if (polled[1].revents != 0) err_open = drain(err->read, spec.on_stderr);

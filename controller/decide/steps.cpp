@@ -42,10 +42,10 @@ Plan begin(const World& world, const StepWish& wish, int64_t attempt, int64_t fa
 Plan make_job(const World& world, const StepWish& wish) {
     Plan plan;
     plan.why = wish.telling;
-    // The fence is only as good as what was looked at: nothing is started on the data directory from a cached
-    // view.
+    // A cache may show the Job's end before the status that says it was there; it would be made twice. And
+    // the fence is only as good as what was looked at.
+    if (!world.fresh) return look_fresh(wish.telling);
     if (wish.data == DataMount::read_write) {
-        if (!world.fresh) return look_fresh(wish.telling);
         const auto& step = *world.restore.status.step;
         if (auto others = end_other_jobs(world, job_name(world.restore.meta.uid, step.name, step.attempt)))
             return *others;

@@ -213,6 +213,38 @@ def test_fence_lets_the_pod_of_its_restore_pass(user, fenced):
     )
 
 
+def infer_claim(namespace, claim):
+    manifest = {
+        "apiVersion": "dbrestore.dev/v1alpha1",
+        "kind": "PostgresServer",
+        "metadata": {"name": "shop"},
+        "status": {"inferred": {"claimName": claim}},
+    }
+    arguments = ["apply", "--server-side", "--subresource=status", "--field-manager=dbrestore"]
+    kubectl(*arguments, objects=manifest, namespace=namespace)
+
+
+def test_fence_refuses_a_writer_of_a_restore_that_has_none(fenced):
+    """A paused operator may make a Job long after its restore has ended."""
+    infer_claim(fenced, "data-late-0")
+    late = pod_mounting("data-late-0", LABELS | {"dbrestore.dev/restore-uid": "ended"}, "Job")
+
+    def said():
+        try:
+            dry_create(late, fenced)
+            return ""
+        except CommandError as error:
+            return error.stderr
+
+    wait_for("the refusal", lambda: "has no fence of the restore that the pod belongs to" in said(), 10)
+    assert "claim data-late-0 must not be mounted for writing: PostgresServer shop" in said()
+    for volume in late["spec"]["volumes"]:
+        if "persistentVolumeClaim" in volume:
+            volume["persistentVolumeClaim"]["readOnly"] = True
+    dry_create(late, fenced)
+    dry_create(pod_mounting("data-late-0"), fenced)
+
+
 def test_fence_leaves_other_claims_alone(fenced):
     dry_create(pod_mounting("data-other-0"), fenced)
 

@@ -5,7 +5,7 @@ import json
 import os
 import time
 
-from processes import Held, find_process
+from processes import Held, environment_of, find_process
 from support.kubectl import ROOT, CommandError, kubectl, kubectl_json, run, temporary_namespace, wait_for
 
 OPERATOR_IMAGE = "localhost/dbrestore-operator"
@@ -20,38 +20,52 @@ class Operator:
     def __init__(self, namespace):
         self.namespace = namespace
 
-    def pod(self):
-        """The pod that is there and not being deleted, or None."""
+    def pods(self):
+        """Those that are there and not being deleted."""
         pods = kubectl_json("get", "pods", "-l", SELECTOR, namespace=self.namespace)["items"]
-        alive = [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
-        return alive[0] if alive else None
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+    def lease(self):
+        return kubectl_json("get", "lease", "dbrestore-leader", namespace=self.namespace)["spec"]
+
+    def pod(self):
+        """The leader's, or None."""
+        with contextlib.suppress(CommandError):
+            holder = self.lease().get("holderIdentity") or ""
+            return next((p for p in self.pods() if holder.startswith(p["metadata"]["name"] + "_")), None)
+        return None
+
+    def leader(self):
+        """The leader's pod, once there is one."""
+        return wait_for("a leader", self.pod, 60)
 
     def wait_ready(self):
         kubectl("rollout", "status", f"deployment/{NAME}", "--timeout=60s", namespace=self.namespace)
 
     def kill(self):
         """Ends its pod without a warning, and waits for the next one."""
-        killed = self.pod()["metadata"]
+        killed = self.leader()["metadata"]
         kubectl("delete", "pod", killed["name"], "--force", "--grace-period=0", namespace=self.namespace)
         wait_for(
-            "another pod of the operator",
+            "another leader",
             lambda: (pod := self.pod()) is not None and pod["metadata"]["uid"] != killed["uid"],
         )
         self.wait_ready()
 
     def process(self):
-        """Its process as the host sees it."""
-        wanted = f"--namespace={self.namespace}"
+        """The leader's process as the host sees it."""
+        name = self.leader()["metadata"]["name"]
         return find_process(
-            lambda words, pid: os.path.basename(words[0]) == "dbrestore-operator" and wanted in words
+            lambda words, pid: os.path.basename(words[0]) == "dbrestore-operator"
+            and environment_of(pid).get("POD_NAME") == name
         )
 
     def log(self, lines=-1):
-        return kubectl("logs", f"deployment/{NAME}", f"--tail={lines}", namespace=self.namespace)
+        return kubectl("logs", self.leader()["metadata"]["name"], f"--tail={lines}", namespace=self.namespace)
 
     def metrics(self):
-        path = f"/api/v1/namespaces/{self.namespace}/services/{NAME}-metrics:metrics/proxy/metrics"
-        return kubectl("get", "--raw", path)
+        pod = self.leader()["metadata"]["name"]
+        return kubectl("get", "--raw", f"/api/v1/namespaces/{self.namespace}/pods/{pod}:8080/proxy/metrics")
 
     def metric(self, metric, /, **labels):
         """The value of the one series of that name that carries these labels."""

@@ -10,20 +10,19 @@ from processes import Held
 from support.kubectl import environment, kubectl, kubectl_json, run, wait_for
 
 
-def operator_state(operator):
-    return operator.pod()["status"]["containerStatuses"][0]
+def container_of(pod, namespace):
+    return kubectl_json("get", "pod", pod, namespace=namespace)["status"]["containerStatuses"][0]
 
 
 def test_sigterm_ends_it_within_seconds_and_without_an_error(operator):
-    restarts = operator_state(operator)["restartCount"]
+    pod, namespace = operator.leader()["metadata"]["name"], operator.namespace
+    restarts = container_of(pod, namespace)["restartCount"]
     held = Held(operator.process())
     held.send(signal.SIGTERM)
-    wait_for("the container ended", lambda: operator_state(operator)["restartCount"] > restarts, 20)
-    ended = operator_state(operator)["lastState"]["terminated"]
+    wait_for("the container ended", lambda: container_of(pod, namespace)["restartCount"] > restarts, 20)
+    ended = container_of(pod, namespace)["lastState"]["terminated"]
     assert ended["exitCode"] == 0
-    last_words = kubectl(
-        "logs", "deployment/dbrestore", "--previous", "--tail=2", namespace=operator.namespace
-    )
+    last_words = kubectl("logs", pod, "--previous", "--tail=2", namespace=namespace)
     begun, done = (line.partition('"time":"')[2][11:26] for line in last_words.splitlines())
     assert seconds_of(done) - seconds_of(begun) < 5, last_words
     operator.wait_ready()
@@ -36,7 +35,7 @@ def seconds_of(clock):
 
 @pytest.mark.parametrize("path", ["healthz", "readyz"])
 def test_it_says_that_it_is_well(operator, path):
-    pod = operator.pod()["metadata"]["name"]
+    pod = operator.leader()["metadata"]["name"]
     answer = kubectl("get", "--raw", f"/api/v1/namespaces/{operator.namespace}/pods/{pod}:8081/proxy/{path}")
     assert answer == "ok\n"
 
@@ -72,7 +71,7 @@ def test_it_sees_nothing_of_other_namespaces(operator):
 
 
 def test_it_runs_without_root_and_without_a_writable_file_system(operator):
-    pod = operator.pod()
+    pod = operator.leader()
     context = pod["spec"]["containers"][0]["securityContext"]
     assert context["readOnlyRootFilesystem"] and not context["allowPrivilegeEscalation"]
     assert pod["spec"]["securityContext"]["runAsNonRoot"]
@@ -80,15 +79,15 @@ def test_it_runs_without_root_and_without_a_writable_file_system(operator):
 
 
 def test_helm_upgrades_it_in_place(operator):
-    before = operator.pod()["metadata"]["uid"]
+    before = {pod["metadata"]["uid"] for pod in operator.pods()}
     values = ["--reuse-values", "--set=logLevel=debug", "--wait", "--timeout=60s"]
     run("helm", "upgrade", "dbrestore", "charts/dbrestore", f"--namespace={operator.namespace}", *values)
     operator.wait_ready()
-    assert operator.pod()["metadata"]["uid"] != before
+    assert operator.leader()["metadata"]["uid"] not in before
     assert '"message":"starting"' in operator.log()
     assert (
         kubectl_json("get", "deployment", "dbrestore", namespace=operator.namespace)["status"][
             "readyReplicas"
         ]
-        == 1
+        == 2
     )

@@ -4,7 +4,7 @@ import pytest
 
 import restores
 from processes import catch_agent
-from support.kubectl import kubectl
+from support.kubectl import kubectl, wait_for
 
 
 @pytest.fixture
@@ -36,13 +36,66 @@ def test_a_deleted_restore_leaves_the_old_data_and_goes(preparing):
     assert shop.get("postgresserver")["metadata"].get("finalizers", []) == []
 
 
-def all_names(shop):
-    return kubectl("get", "databaserestores", "-o", "name", namespace=shop.namespace)
+def test_the_server_object_is_deleted_which_cancels_the_restore_and_then_it_goes(preparing):
+    shop, restore, agent, before = preparing
+    kubectl("delete", "postgresserver", shop.name, "--wait=false", namespace=shop.namespace)
+    agent.resume()
+    restore.wait_until_ended().must_have("Cancelled", "Cancelled")
+    wait_for("the server object is gone", lambda: "/" + shop.name not in all_names(shop, "postgresservers"), 30)
+    shop.register()
 
 
-def test_a_cancel_that_comes_too_late_changes_nothing(shop):
+def test_a_restore_whose_object_is_taken_away_is_rolled_back_all_the_same(preparing):
+    shop, restore, agent, before = preparing
+    patch = '{"metadata":{"finalizers":null}}'
+    restore.delete(wait=False)
+    kubectl("patch", "databaserestore", restore.name, "--type=merge", f"--patch={patch}", namespace=shop.namespace)
+    assert restore.name not in all_names(shop)
+    agent.resume()
+    wait_for("the lock is free", lambda: "activeRestore" not in shop.server_status(), 120)
+    entry = shop.server_status()["history"][-1]
+    assert (entry["restore"], entry["result"]) == (restore.name, "Failed")
+    assert shop.get("postgresserver")["metadata"].get("finalizers", []) == []
+
+
+def all_names(shop, kind="databaserestores"):
+    return kubectl("get", kind, "-o", "name", namespace=shop.namespace)
+
+
+def test_a_cancel_that_comes_too_late_is_told_so_and_an_undo_brings_the_old_data_back(shop):
     copies = shop.dump_and_change()
     restore = restores.of_shop(shop, copies.path).must_succeed()
     restore.cancel()
+    restore.wait_for_reason("Cancelled", "CancelTooLate")
     assert restore.phase == "Succeeded"
     shop.must_hold(copies.of_the_dump)
+    back = undo(shop, restore).must_succeed()
+    shop.must_hold(copies.before)
+    assert not restore.status["previousData"]["available"]
+    forth = undo(shop, back).must_succeed()
+    shop.must_hold(copies.of_the_dump)
+    undo(shop, restore).wait_until_ended().must_have("Failed", "PreviousDataGone")
+    assert forth.status["previousData"]["available"]
+
+
+def undo(shop, restore):
+    return restores.begin(
+        shop.namespace,
+        server=shop.name,
+        type="Undo",
+        undo={"restoreRef": {"name": restore.name}},
+        dump=None,
+        logical=None,
+    )
+
+
+def test_what_ran_once_never_runs_again_though_all_objects_are_made_anew(operator, shop):
+    copies = shop.dump_and_change()
+    restore = restores.of_shop(shop, copies.path, name="from-git").must_succeed()
+    restore.delete()
+    kubectl("delete", "postgresserver", shop.name, namespace=shop.namespace)
+    operator.kill()
+    shop.register()
+    life = shop.life()
+    restores.of_shop(shop, copies.path, name="from-git").wait_until_ended().must_have("Failed", "AlreadyExecuted")
+    assert shop.life() == life, "the database was not stopped"

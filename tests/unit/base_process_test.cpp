@@ -128,6 +128,13 @@ TEST(Process, ends_although_a_grandchild_holds_its_streams) {
     ::kill(static_cast<pid_t>(std::stol(o.out)), SIGKILL);
 }
 
+TEST(Process, is_noticed_as_soon_as_it_has_ended) {
+    const auto start = std::chrono::steady_clock::now();
+    for (int i = 0; i < 20; ++i) EXPECT_TRUE(run(shell("exit 0")).end.ok());
+    // Waiting for the next look at each of them would take four seconds.
+    EXPECT_LT(std::chrono::steady_clock::now() - start, 3s);
+}
+
 TEST(Process, that_is_started_writes_to_the_given_file_and_is_ours_to_reap) {
     std::array<int, 2> fds{};
     ASSERT_EQ(::pipe2(fds.data(), O_CLOEXEC), 0);

@@ -187,7 +187,7 @@ TEST(Validating, finds_out_who_owns_the_data) {
     check({
         {"the template says it", unknown(999), "SaveRestore(Validating)"},
         {"nobody says it", unknown({}), "SaveRestore(Validating)"},
-        {"the probe is to be made", unknown({}).in_step("probe", 1), "CreateJob(probe)"},
+        {"the probe is to be made", unknown({}).in_step("probe", 1).seen_fresh(), "CreateJob(probe)"},
         {"the probe found it", unknown({}).with_job("probe", 1).that_ended(probed(70)),
          "SaveRestore(Validating)", "Validating", "uid 70"},
         {"the probe found root, as whom no Job may run",
@@ -199,7 +199,9 @@ TEST(Validating, finds_out_who_owns_the_data) {
          unknown({}).with_job("probe", 1).that_ended(failed("DataDirectoryNotFound", "nothing there")),
          "SaveRestore(RollingBack) Speak(RollingBack)", "RollingBack", "nothing there"},
         {"the owner is known", validating(), "SaveRestore(Validating)"},
-        {"the preflight is to be made", validating().in_step("preflight", 1), "CreateJob(preflight)"},
+        {"a cached view makes no Job twice", validating().in_step("preflight", 1), "LookFresh"},
+        {"the preflight is to be made", validating().in_step("preflight", 1).seen_fresh(),
+         "CreateJob(preflight)"},
         {"the lock is gone", a_restore().in(Phase::validating), "SaveRestore(Pending) Speak(Pending)"},
     });
 }

@@ -31,6 +31,11 @@ TEST(Undo, takes_the_newest_data_that_is_kept_and_says_why_it_takes_no_other) {
         {"another came after it", an_undo({entry("the-mistake", "dbrestore_old_1"), entry("later", "")}),
          refused + "NotTheNewest)", "NotTheNewest", "later"},
     });
+    check({{"another came while it waited for its turn",
+            WorldBuilder(an_undo({entry("the-mistake", "dbrestore_old_1"), entry("later", "")}))
+                .in(Phase::validating)
+                .with_lock(),
+            "SaveRestore(RollingBack) Speak(RollingBack)", "RollingBack", "later"}});
     const World given = an_undo({entry("the-mistake", ""), entry("the-mistake", "dbrestore_old_2")});
     EXPECT_EQ(status_after(given, decide::decide(given)).source_name, "dbrestore_old_2")
         << "of two with that name the newest counts";
@@ -42,7 +47,8 @@ TEST(Undo, needs_neither_dump_nor_running_database) {
                             .with_lock()
                             .without_pods()
                             .where([](World& w) { w.restore.status.source_name = "dbrestore_old_1"; })
-                            .in_step("preflight", 1);
+                            .in_step("preflight", 1)
+                            .seen_fresh();
     const auto plan = decide::decide(given);
     ASSERT_EQ(job_made_by(plan), "dbr-11111111-preflight-1") << told(plan);
     const auto& manifest = find_action<decide::CreateJob>(plan)->manifest;

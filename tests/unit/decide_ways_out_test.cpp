@@ -116,7 +116,8 @@ TEST(WayOut, a_restore_that_waited_too_long_never_starts) {
         {"at the last second it still starts", at(Phase::pending).after_seconds(3600),
          "SaveRestore(Queued) Speak(Queued)"},
         {"what has started is not touched by it",
-         at(Phase::validating).in_step("preflight", 1).after_seconds(3601), "CreateJob(preflight)"},
+         at(Phase::validating).in_step("preflight", 1).seen_fresh().after_seconds(3601),
+         "CreateJob(preflight)"},
     });
 }
 
