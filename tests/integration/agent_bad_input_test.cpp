@@ -201,8 +201,10 @@ TEST_F(AgentBadInput, AConstraintThatTheDataViolatesEndsInTheOldData) {
     auto asked = request("prepare");
     asked.dump_path = "broken.dump";
     expect_failure_that_leaves_the_old_data(asked, "RestoreFailed", "has_parent");
-    // The next restore is not blocked.
+    // It has ended for good, but the next restore is not blocked.
     stop_server();
+    EXPECT_EQ(run_step("prepare").result.reason, "TakenOver");
+    restore_uid_ = "99999999-2222";
     restore();
 }
 

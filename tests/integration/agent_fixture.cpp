@@ -29,7 +29,6 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* os_user = "postgres";
-constexpr const char* restore_uid = "0a1b2c3d-1111-4222-8333-444455556666";
 constexpr int sample_scale = 300;
 // Two seconds in a pod; waiting that long would be half of the time of these tests.
 constexpr const char* control_interval_ms = "300";
@@ -261,12 +260,12 @@ void AgentTest::SetUp() {
     ASSERT_EQ(::chmod(folder_.c_str(), 0755), 0);
     give_to_postgres(folder_);
     for (const char* name : {"/source", "/secret", "/tmp"}) make_folder(folder_ + name, 0755);
-    const std::string from = cluster();
-    replace_data(from);
-    fs::copy_file(from + "/shop.dump", folder_ + "/source/shop.dump");
     std::ofstream(folder_ + "/secret/username") << app_user;
     std::ofstream(folder_ + "/secret/password") << password << "\n";
     port_ = free_port();
+    const std::string from = cluster();
+    replace_data(from);
+    fs::copy_file(from + "/shop.dump", folder_ + "/source/shop.dump");
 }
 
 void AgentTest::replace_data(const std::string& cluster_folder) {
@@ -333,7 +332,7 @@ resources::AgentRequest AgentTest::request(const std::string& step) const {
     resources::AgentRequest request;
     request.step = step;
     request.restore_name = "bring-back";
-    request.restore_uid = restore_uid;
+    request.restore_uid = restore_uid_;
     request.attempt = attempt_;
     request.data_directory = data_directory();
     request.port = port_;

@@ -90,7 +90,7 @@ protected:
     // Puts the data directory of a cluster in the place of ours.
     void replace_data(const std::string& cluster_folder);
 
-    std::string pod_uid_ = "pod-1";
+    std::string restore_uid_ = "0a1b2c3d-1111-4222-8333-444455556666", pod_uid_ = "pod-1";
     int64_t attempt_ = 1;
 
 private:
