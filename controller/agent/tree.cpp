@@ -94,8 +94,9 @@ base::Status Tree::hide() const {
 base::Status Tree::show() const {
     if (!is_hidden()) {
         // All of these are there only after a crash.
-        ::unlink((data_directory_ + "/PG_VERSION.new").c_str());
-        ::unlink((tree_ + "/PG_VERSION").c_str());
+        for (const std::string& left :
+             {data_directory_ + "/PG_VERSION.new", tree_ + "/PG_VERSION.new", tree_ + "/PG_VERSION"})
+            ::unlink(left.c_str());
         ::rmdir(tree_.c_str());
         return base::success();
     }

@@ -35,6 +35,15 @@ Status write_all(int fd, const std::string& text, const std::string& path) {
     return success();
 }
 
+Status write_and_sync(const std::string& path, const std::string& text) {
+    const UniqueFd fd{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
+    if (!fd) return io_error("cannot create", path);
+    if (Status written = write_all(fd.get(), text, path); !written) return written;
+    // A failed fsync is final: the kernel may have dropped the pages, so trying again would prove nothing.
+    if (::fsync(fd.get()) != 0) return io_error("cannot sync", path);
+    return success();
+}
+
 }  // namespace
 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {
@@ -57,16 +66,15 @@ Result<std::string> read_file(const std::string& path, size_t max_bytes) {
 
 Status write_file_durably(const std::string& path, const std::string& text) {
     const std::string temporary = path + ".new";
-    {
-        const UniqueFd fd{
-            ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
-        if (!fd) return io_error("cannot create", temporary);
-        if (Status written = write_all(fd.get(), text, temporary); !written) return written;
-        // A failed fsync is final: the kernel may have dropped the pages, so trying again would prove
-        // nothing.
-        if (::fsync(fd.get()) != 0) return io_error("cannot sync", temporary);
+    if (Status written = write_and_sync(temporary, text); !written) {
+        ::unlink(temporary.c_str());
+        return written;
     }
-    if (::rename(temporary.c_str(), path.c_str()) != 0) return io_error("cannot rename to", path);
+    if (::rename(temporary.c_str(), path.c_str()) != 0) {
+        const Error failure = io_error("cannot rename to", path);
+        ::unlink(temporary.c_str());
+        return failure;
+    }
     return sync_directory(parent_of(path));
 }
 

@@ -70,6 +70,7 @@ TEST_F(TreeTest, HidesAndShowsAndBothMayBeCalledTwice) {
 TEST_F(TreeTest, ACrashBeforeTheStubLeavesALiveDirectory) {
     fs::create_directory(root_ + "/.dbrestore/tree");
     write(".dbrestore/tree/PG_VERSION", "15\n");
+    write(".dbrestore/tree/PG_VERSION.new", "1");
     write("PG_VERSION.new", "dbrestore: half");
     ASSERT_TRUE(tree().show());
     expect_shown();

@@ -43,6 +43,13 @@ TEST_F(Files, a_write_follows_no_link_that_somebody_laid_for_its_temporary_file)
     EXPECT_EQ(*read_file(victim), "precious");
 }
 
+TEST_F(Files, a_write_that_fails_leaves_no_temporary_file) {
+    const std::string path = folder_ + "/state";
+    std::filesystem::create_directory(path);
+    EXPECT_FALSE(write_file_durably(path, "text"));
+    EXPECT_FALSE(std::filesystem::exists(path + ".new"));
+}
+
 TEST_F(Files, errors_say_what_and_where) {
     const auto missing = read_file(folder_ + "/none");
     ASSERT_FALSE(missing);
