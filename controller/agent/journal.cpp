@@ -41,6 +41,19 @@ std::string dump(const nlohmann::json& document) {
     return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+base::Result<base::UniqueFd> take_lock(const std::string& file) {
+    base::UniqueFd fd{::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
+    if (!fd) return io_error("cannot open " + file);
+    const auto deadline = std::chrono::steady_clock::now() + lock_patience;
+    while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+        if (errno != EWOULDBLOCK && errno != EINTR) return io_error("cannot lock " + file);
+        if (std::chrono::steady_clock::now() > deadline)
+            return error(ErrorKind::conflict, "another agent, or its private server, holds " + file);
+        std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+    return fd;
+}
+
 }  // namespace
 
 std::string to_text(const Journal& j) {
@@ -119,18 +132,14 @@ bool WorkFolder::exists() const {
 base::Status WorkFolder::lock() {
     if (::mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) return io_error("cannot make " + path_);
     if (!exists()) return error(ErrorKind::invalid, path_ + " must be a folder");
-    const std::string file = path_ + "/lock";
-    base::UniqueFd fd{::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
-    if (!fd) return io_error("cannot open " + file);
-    const auto deadline = std::chrono::steady_clock::now() + lock_patience;
-    while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) return io_error("cannot lock " + file);
-        if (std::chrono::steady_clock::now() > deadline)
-            return error(ErrorKind::conflict, "another agent, or its private server, holds " + file);
-        std::this_thread::sleep_for(std::chrono::milliseconds(100));
-    }
-    lock_ = std::move(fd);
+    auto held = take_lock(path_ + "/lock");
+    if (!held) return held.error();
+    lock_ = std::move(*held);
     return base::success();
+}
+
+base::Result<base::UniqueFd> WorkFolder::lock_for_server() const {
+    return take_lock(path_ + "/server.lock");
 }
 
 base::Result<std::optional<Journal>> WorkFolder::load() const {

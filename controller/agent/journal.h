@@ -64,6 +64,9 @@ public:
     // a minute. Errors: conflict where another agent holds it; io.
     base::Status lock();
     int lock_fd() const { return lock_.get(); }
+    // For a private server to inherit, and for nobody else: a later one waits until each process of it is
+    // gone, those too that outlived their postmaster. Waits and fails as lock() does.
+    base::Result<base::UniqueFd> lock_for_server() const;
 
     // Nothing where there is none. Errors: io; invalid.
     base::Result<std::optional<Journal>> load() const;

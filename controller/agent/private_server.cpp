@@ -123,7 +123,10 @@ base::Status PrivateServer::launch(const WorkFolder& folder) {
     for (auto& argument : server_arguments(theirs, overrides(place, std::stoi(version_))))
         spec.arguments.push_back(std::move(argument));
     spec.environment = {{"LC_ALL", "C"}, {"PGDATA", tree_}};
-    spec.inherited_fds = {folder.lock_fd()};
+    // Ours only until the server has it.
+    const auto lock = folder.lock_for_server();
+    if (!lock) return lock.error();
+    spec.inherited_fds = {folder.lock_fd(), lock->get()};
     ::unlink((tree_ + "/postmaster.pid").c_str());
     const base::UniqueFd log{
         ::open((place_ + "/server.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)};
