@@ -66,6 +66,8 @@ AgentResult take_back(const Context& context, Work& work) {
             refused && refused->reason != "ControlFileUnreadable")
             return *refused;
         if (work.tree.is_hidden()) cleaned = clean_catalog(context, work);
+        // A server that died, of want of memory for one, gets a second chance: what it leaves nobody removes.
+        if (!cleaned && work.tree.is_hidden()) cleaned = clean_catalog(context, work);
     }
     if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
     const bool was_renamed =
