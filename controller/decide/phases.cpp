@@ -370,9 +370,7 @@ Plan ended(const World& world) {
                 summary == nullptr ? "" : summary->message);
 }
 
-}  // namespace
-
-Plan decide(const World& world) {
+Plan decide_as_seen(const World& world) {
     if (auto plan = way_out(world)) return *plan;
     const auto at = std::ranges::find(phase_table, world.restore.status.phase, &PhaseEntry::phase);
     // A phase of another version's making: leave it alone, and say so.
@@ -384,6 +382,18 @@ Plan decide(const World& world) {
     Plan plan = at->handle(world);
     look_again_at_deadline(world, plan);
     return plan;
+}
+
+}  // namespace
+
+Plan decide(const World& world) {
+    Plan plan = decide_as_seen(world);
+    // Whatever acts on more than the restore's own status: a version guard on one object says nothing of how
+    // old the others were.
+    const bool acts = std::ranges::any_of(plan.actions, [](const Action& action) {
+        return !std::holds_alternative<SaveRestore>(action) && !std::holds_alternative<Speak>(action);
+    });
+    return acts && !world.fresh ? look_fresh(plan.why) : plan;
 }
 
 }  // namespace dbrestore::decide

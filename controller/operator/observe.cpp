@@ -59,7 +59,25 @@ Result<std::optional<World>> Observer::restore(View& view, const Key& key) {
     if (auto added = add_report(world); !added) return added.error();
     if (auto added = add_notes(world); !added) return added.error();
     add_rivals(world);
+    if (view.fresh()) {
+        if (auto whole = check_untorn(view, world); !whole) return whole.error();
+    }
     return std::optional<World>(std::move(world));
+}
+
+// What was read one after the other is one picture only if nobody wrote the two statuses meanwhile: a Job
+// that a newer status asks for would be taken for a leftover.
+Status Observer::check_untorn(View& view, const World& world) {
+    const auto restore = view.restore(world.restore.meta.key());
+    if (!restore) return restore.error();
+    bool same = *restore && (*restore)->meta.resource_version == world.restore.meta.resource_version;
+    if (same && world.server) {
+        const auto server = view.server(world.server->meta.key());
+        if (!server) return server.error();
+        same = *server && (*server)->meta.resource_version == world.server->meta.resource_version;
+    }
+    if (same) return base::success();
+    return base::error(ErrorKind::conflict, "the restore or its server changed while it was looked at");
 }
 
 // Deleting a namespace deletes what is in it, so only then the question is asked.
