@@ -148,8 +148,11 @@ Plan queued(const World& world) {
 
 Plan validating(const World& world) {
     RestoreStatus status = world.restore.status;
-    if (!holds_lock(world))
+    if (!holds_lock(world)) {
+        // Its Job may be there and is ended in Pending: the next one is another attempt.
+        if (status.step) status.step = next_attempt(world, status.step->name, status.step->attempt + 1);
         return enter(world, std::move(status), Phase::pending, "the lock is gone; starting over");
+    }
     if (const auto missing = still_missing(world))
         return look_again_later(world, std::move(status), *missing);
     // What went before it in the queue may have changed what it can undo.

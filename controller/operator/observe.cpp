@@ -70,14 +70,16 @@ Result<std::optional<World>> Observer::restore(View& view, const Key& key) {
 Status Observer::check_untorn(View& view, const World& world) {
     const auto restore = view.restore(world.restore.meta.key());
     if (!restore) return restore.error();
-    bool same = *restore && (*restore)->meta.resource_version == world.restore.meta.resource_version;
-    if (same && world.server) {
-        const auto server = view.server(world.server->meta.key());
-        if (!server) return server.error();
-        same = *server && (*server)->meta.resource_version == world.server->meta.resource_version;
-    }
-    if (same) return base::success();
-    return base::error(ErrorKind::conflict, "the restore or its server changed while it was looked at");
+    const bool same = *restore && (*restore)->meta.resource_version == world.restore.meta.resource_version;
+    if (!same) return base::error(ErrorKind::conflict, "the restore changed while it was looked at");
+    return world.server ? check_untorn(view, *world.server) : base::success();
+}
+
+Status Observer::check_untorn(View& view, const resources::PostgresServer& seen) {
+    const auto server = view.server(seen.meta.key());
+    if (!server) return server.error();
+    if (*server && (*server)->meta.resource_version == seen.meta.resource_version) return base::success();
+    return base::error(ErrorKind::conflict, "the PostgresServer changed while it was looked at");
 }
 
 // Deleting a namespace deletes what is in it, so only then the question is asked.
@@ -233,7 +235,7 @@ Status Observer::add_vanished(View& view, ServerWorld& world) {
     if (auto added = add_report(left); !added) return added;
     if (auto added = add_notes(left); !added) return added;
     world.vanished = std::move(left);
-    return base::success();
+    return view.fresh() ? check_untorn(view, world.server) : base::success();
 }
 
 Status Observer::add_kept_data(View& view, ServerWorld& world) {
