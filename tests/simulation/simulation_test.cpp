@@ -1,5 +1,5 @@
-// The suite `simulation`: every scenario without faults. With faults: hack/soak simulation. A failure prints the one line that plays it again: build/simulation/bin/simulation
-// …
+// The suite `simulation`: every scenario without faults. With faults: hack/soak simulation. A failure prints
+// the one line that plays it again: build/simulation/bin/simulation …
 
 #include <gtest/gtest.h>
 
