@@ -14,9 +14,10 @@ struct CampaignSettings {
     const Scenario* scenario = nullptr;  // null: all
     std::pair<uint64_t, uint64_t> seeds{1, 1}, range{0, UINT64_MAX};
     uint64_t seed = 1, steps = 0, sample = 0;
-    uint64_t stride = 1;  // of the singles, every which one is played
+    uint64_t stride = 1;        // of the singles, every which one is played
     double budget_seconds = 0;  // 0: none
     std::vector<PlannedFault> faults;
+    bool first_only = false;  // stop at the first failure
     bool tell = false;
 };
 
@@ -41,7 +42,7 @@ private:
     void sample_pairs();
     void list() const;
     void note(const RunOutcome& outcome, const std::string& arguments);
-    bool out_of_time() const;
+    bool is_enough() const;
     std::vector<const Scenario*> chosen() const;
 
     CampaignSettings settings_;
