@@ -152,6 +152,11 @@ Plan validating(const World& world) {
         return enter(world, std::move(status), Phase::pending, "the lock is gone; starting over");
     if (const auto missing = still_missing(world))
         return look_again_later(world, std::move(status), *missing);
+    // What went before it in the queue may have changed what it can undo.
+    if (const auto never = never_runs(world)) {
+        note(status, world, "Validated", Truth::no, never->reason, never->message);
+        return roll_back(world, std::move(status), never->reason, never->message);
+    }
     const auto& inferred = *world.server->status.inferred;
     if (!status.data_owner && inferred.uid) {
         status.data_owner = resources::DataOwner{*inferred.uid, inferred.gid.value_or(*inferred.uid)};

@@ -47,13 +47,22 @@ current-context: dbrestore
 YAML
 }
 
+make_serving_certificate() {
+    make_certificate apiserver "/CN=kube-apiserver" serverAuth \
+        "DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,DNS:localhost,IP:10.96.0.1,IP:127.0.0.1,IP:$node_address"
+}
+
+renew_certificate() {
+    umask 077
+    make_serving_certificate
+}
+
 make_certificates() {
     local name
     umask 077
     mkdir -p "$pki"
     make_authority
-    make_certificate apiserver "/CN=kube-apiserver" serverAuth \
-        "DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc,DNS:kubernetes.default.svc.cluster.local,DNS:localhost,IP:10.96.0.1,IP:127.0.0.1,IP:$node_address"
+    make_serving_certificate
     make_certificate apiserver-kubelet-client "/O=system:masters/CN=kube-apiserver-kubelet-client" clientAuth
     make_certificate admin "/O=system:masters/CN=admin" clientAuth
     make_certificate kube-controller-manager "/CN=system:kube-controller-manager" clientAuth

@@ -37,6 +37,27 @@ stop() {
     rm -f "$run/pids/$1"
 }
 
+# kill_process NAME: as a crash does it.
+kill_process() {
+    local pid
+    is_running "$1" || die "$1 does not run" "hack/cluster start $1"
+    read -r pid _ <"$run/pids/$1"
+    kill -KILL "$pid"
+    while is_running "$1"; do sleep 0.1; done
+    rm -f "$run/pids/$1"
+}
+
+# start_process NAME: again, after a kill.
+start_process() {
+    ! is_running "$1" || die "$1 runs already"
+    case $1 in
+    etcd) start_etcd ;;
+    kube-apiserver) start_api_server ;;
+    kubelet) start_kubelet ;;
+    *) die "$1 cannot be started alone" "etcd, kube-apiserver, kubelet" ;;
+    esac
+}
+
 # wait_for SECONDS NAME COMMAND...: until COMMAND succeeds; NAME is the process whose end makes waiting pointless.
 wait_for() {
     local deadline=$((SECONDS + $1)) name=$2
@@ -89,9 +110,13 @@ start_controllers() {
         --authorization-kubeconfig="$state/kube-scheduler.conf" --leader-elect=false --profiling=false
 }
 
-start_node() {
+start_kubelet() {
     start kubelet kubelet --config="$state/kubelet.yaml" --kubeconfig="$state/kubelet.conf" --root-dir="$state/kubelet" \
         --cert-dir="$state/kubelet-pki" --hostname-override="$node_name" --node-ip="$node_address"
+}
+
+start_node() {
+    start_kubelet
     start kube-proxy kube-proxy --config="$state/kube-proxy.yaml"
 }
 

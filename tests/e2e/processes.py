@@ -1,7 +1,10 @@
 """Processes in pods as the host sees them: what a test stops, continues and kills to be a bad day."""
 
+import concurrent.futures
 import os
+import re
 import signal
+import threading
 import time
 
 
@@ -76,14 +79,24 @@ def runs_in_the_pod_of(pid, program):
     return find_process(is_beside) is not None
 
 
+def agent_in(pods):
+    """Matches the process of an agent whose pod's name is matched by this pattern."""
+
+    def matches(words, entry):
+        is_agent = len(words) == 2 and words[0].endswith("/dbrestore-agent")
+        return is_agent and re.match(pods, environment_of(entry).get("HOSTNAME", "")) is not None
+
+    return matches
+
+
+def pods_of(restore_uid, step):
+    """A pattern of the names of the pods of a step. The step `verify` is not `verify-live`."""
+    return rf"dbr-{restore_uid[:8]}-{step}-\d+-"
+
+
 def catch_agent(restore_uid, step, beside=None, timeout_seconds=90):
     """Stops the agent as it begins a step or, if `beside` is given, once that program runs with it."""
-
-    def is_agent(words, entry):
-        if len(words) != 2 or not words[0].endswith("/dbrestore-agent") or words[1] != step:
-            return False
-        return restore_uid in environment_of(entry).get("DBRESTORE_REQUEST", "")
-
+    is_agent = agent_in(pods_of(restore_uid, step))
     deadline = time.monotonic() + timeout_seconds
     held = None
     while time.monotonic() < deadline:
@@ -95,3 +108,72 @@ def catch_agent(restore_uid, step, beside=None, timeout_seconds=90):
             return held
         time.sleep(0.01)
     raise AssertionError(f"no agent ({beside=}) was at the step {step} within {timeout_seconds} s")
+
+
+class Traps:
+    """Stops many agents, each as it begins its step. A thread of its own looks at new processes again and again,
+    since some steps last for milliseconds only. A trap is to be set before its step begins."""
+
+    interval_seconds = 0.002
+    new_for_seconds = 10
+
+    def __init__(self):
+        self.set_traps = {}
+        self.caught = {}
+        self.changed = threading.Condition()
+        self.done = False
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *failure):
+        self.done = True
+        self.thread.join()
+
+    def set(self, restore_uid, step):
+        with self.changed:
+            self.set_traps[restore_uid, step] = agent_in(pods_of(restore_uid, step))
+
+    def wait(self, restore_uid, step, timeout_seconds=120):
+        with self.changed:
+            trap = restore_uid, step
+            if not self.changed.wait_for(lambda: trap in self.caught, timeout_seconds):
+                raise AssertionError(f"no agent began the step {step} within {timeout_seconds} s")
+            return self.caught[trap]
+
+    def watch(self):
+        first_seen = {}
+        while not self.done:
+            now = time.monotonic()
+            there = [entry for entry in os.listdir("/proc") if entry.isdigit()]
+            first_seen = {entry: first_seen.get(entry, now) for entry in there}
+            # A container's process is one of runc first, so one look at it is not enough.
+            for entry, since in first_seen.items():
+                if now - since < self.new_for_seconds:
+                    self.look_at(entry)
+            time.sleep(self.interval_seconds)
+
+    def look_at(self, entry):
+        try:
+            words = command_of(entry)
+            for trap, matches in list(self.set_traps.items()):
+                if matches(words, entry):
+                    self.catch(trap, int(entry))
+        except OSError:
+            pass  # it has ended
+
+    def catch(self, trap, pid):
+        held = Held(pid)
+        held.stop()
+        with self.changed:
+            del self.set_traps[trap]
+            self.caught[trap] = held
+            self.changed.notify_all()
+
+
+def at_once(function, items):
+    """The results in the order of the items. Most of what a test does is waiting."""
+    with concurrent.futures.ThreadPoolExecutor(max_workers=16) as pool:
+        return list(pool.map(function, items))

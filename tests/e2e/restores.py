@@ -1,5 +1,6 @@
 """DatabaseRestores as a person makes and watches them."""
 
+import collections
 import contextlib
 import itertools
 import threading
@@ -69,10 +70,14 @@ class Restore:
         selector = f"dbrestore.dev/restore-name={self.name}"
         return kubectl_json("get", "jobs", "-l", selector, namespace=self.namespace)["items"]
 
+    def pods(self, step=None):
+        selector = f"dbrestore.dev/restore-name={self.name}"
+        selector += f",dbrestore.dev/step={step}" if step else ""
+        return kubectl_json("get", "pods", "-l", selector, namespace=self.namespace)["items"]
+
     def agent_pod(self, step):
         """The pod of the newest attempt of a step."""
-        selector = f"dbrestore.dev/restore-name={self.name},dbrestore.dev/step={step}"
-        pods = kubectl_json("get", "pods", "-l", selector, namespace=self.namespace)["items"]
+        pods = self.pods(step)
         return max(pods, key=lambda pod: pod["metadata"]["creationTimestamp"])["metadata"]["name"]
 
     def wait_until(self, what, check, timeout_seconds=60):
@@ -94,6 +99,13 @@ class Restore:
             return ended and not restore["metadata"].get("finalizers")
 
         return self.wait_until("the end", has_ended, timeout_seconds)
+
+    def wait_until_gone(self, timeout_seconds=120):
+        def is_gone():
+            names = kubectl("get", "databaserestores", "-o", "name", namespace=self.namespace).split()
+            return f"databaserestore.dbrestore.dev/{self.name}" not in names
+
+        return self.wait_until("it is gone", is_gone, timeout_seconds)
 
     def must_have(self, outcome, reason=None):
         found = self.phase, self.condition("Succeeded")[1]
@@ -127,6 +139,28 @@ def begin(namespace, *, name=None, **options):
 
 def of_shop(shop, path, **options):
     return begin(shop.namespace, server=shop.name, path=path, **options)
+
+
+def must_be_as_the_status_says(shop, restore, copies):
+    """All new or all old, served, and no trace of the restore."""
+    restore.wait_until_ended()
+    shop.wait_ready()
+    if restore.phase == "Succeeded":
+        shop.must_hold(copies.of_the_dump, but_unlogged=True)
+        assert restore.condition("DataRestored")[0] == "True"
+    else:
+        shop.must_hold(copies.before, but_unlogged=True)
+        assert restore.condition("DataRestored")[0] != "True"
+    assert shop.replicas() == 1
+    shop.must_be_clean()
+
+
+def must_have_run_each_job_once(restore):
+    """A Job that was deleted and made again would have the same name and another pod."""
+    jobs = collections.Counter(
+        pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] for pod in restore.pods()
+    )
+    assert jobs and max(jobs.values()) == 1, jobs
 
 
 @contextlib.contextmanager

@@ -4,19 +4,8 @@ import pytest
 
 import restores
 from processes import catch_agent
+from restores import must_be_as_the_status_says
 from support.kubectl import kubectl
-
-
-def must_be_as_the_status_says(shop, restore, copies):
-    restore.wait_until_ended()
-    shop.wait_ready()
-    if restore.phase == "Succeeded":
-        shop.must_hold(copies.of_the_dump, but_unlogged=True)
-        assert restore.condition("DataRestored")[0] == "True"
-    else:
-        shop.must_hold(copies.before, but_unlogged=True)
-        assert restore.condition("DataRestored")[0] != "True"
-    shop.must_be_clean()
 
 
 def kill_with_the_pod(shop, restore, step, agent):

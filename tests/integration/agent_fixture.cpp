@@ -35,14 +35,6 @@ constexpr int sample_scale = 300;
 constexpr const char* control_interval_ms = "300";
 constexpr int64_t wanted_memory_bytes = int64_t{2} << 30;
 
-std::vector<std::string> as_postgres(const std::vector<std::string>& arguments) {
-    if (::geteuid() != 0) return arguments;
-    std::vector<std::string> all{"setpriv",       "--reuid=postgres", "--regid=postgres",
-                                 "--init-groups", "--no-new-privs",   "--"};
-    all.insert(all.end(), arguments.begin(), arguments.end());
-    return all;
-}
-
 void give_to_postgres(const std::string& path) {
     const passwd* user = ::getpwnam(os_user);
     if (::geteuid() != 0 || user == nullptr) return;
@@ -133,10 +125,10 @@ void end_postgres(pid_t& pid, int signal) {
     pid = -1;
 }
 
-void fill_template(const std::string& data, int64_t port) {
-    const std::string host = "--host=" + fs::path(data).parent_path().string(),
-                      at = "--port=" + std::to_string(port), user = "--username=" + std::string(superuser);
-    const auto psql = [&](const std::string& database, std::vector<std::string> more) {
+void fill_cluster(const std::string& folder, int64_t port, const std::vector<std::string>& psql_arguments) {
+    const std::string host = "--host=" + folder, at = "--port=" + std::to_string(port),
+                      user = "--username=" + std::string(superuser);
+    const auto psql = [&](const std::string& database, const std::vector<std::string>& more) {
         std::vector<std::string> arguments{program("psql"),   host, at,      user, "-qX", "-v",
                                            "ON_ERROR_STOP=1", "-d", database};
         arguments.insert(arguments.end(), more.begin(), more.end());
@@ -145,28 +137,9 @@ void fill_template(const std::string& data, int64_t port) {
     must(psql("postgres", {"-c", "CREATE ROLE app LOGIN PASSWORD " + agent::quote_literal(password), "-c",
                            "CREATE DATABASE shop OWNER app"}),
          "create the database");
-    must(psql("shop",
-              {"-v", "scale=" + std::to_string(sample_scale), "-f", suite_folder() + "/sample_database.sql"}),
-         "fill the database");
-    must(run_as_postgres(
-             {program("pg_dump"), host, at, user, "-Fc", "-f", suite_folder() + "/shop.dump", "shop"}),
+    must(psql("shop", psql_arguments), "fill the database");
+    must(run_as_postgres({program("pg_dump"), host, at, user, "-Fc", "-f", folder + "/shop.dump", "shop"}),
          "dump the database");
-}
-
-void make_template() {
-    const std::string data = suite_folder() + "/template/data";
-    if (fs::exists(data + "/PG_VERSION")) return;
-    make_folder(suite_folder() + "/template", 0755);
-    const std::string password_file = suite_folder() + "/password";
-    std::ofstream(password_file) << password << "\n";
-    must(run_as_postgres({program("initdb"), "-D", data, "-U", superuser, "-N", "--auth-local=trust",
-                          "--auth-host=scram-sha-256", "--pwfile=" + password_file, "-E", "UTF8",
-                          "--locale=C.UTF-8"}),
-         "initdb");
-    const int64_t port = free_port();
-    pid_t server = start_postgres(data, port, {}, suite_folder() + "/template.log");
-    fill_template(data, port);
-    end_postgres(server, SIGINT);
 }
 
 }  // namespace
@@ -181,6 +154,14 @@ const resources::PreflightFinding* AgentRun::finding(const std::string& check) c
 std::string to_text(const AgentRun& run) {
     return "exit code " + std::to_string(run.exit_code) + ", reason \"" + run.result.reason +
            "\", message \"" + run.result.message + "\"\n" + run.err;
+}
+
+std::vector<std::string> as_postgres(const std::vector<std::string>& arguments) {
+    if (::geteuid() != 0) return arguments;
+    std::vector<std::string> all{"setpriv",       "--reuid=postgres", "--regid=postgres",
+                                 "--init-groups", "--no-new-privs",   "--"};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    return all;
 }
 
 Output run_as_postgres(const std::vector<std::string>& arguments,
@@ -213,6 +194,35 @@ std::string support_file(const std::string& name) {
     return std::string(DBRESTORE_SOURCE_DIRECTORY) + "/tests/support/" + name;
 }
 
+std::string agent_program() {
+    return suite_folder() + "/dbrestore-agent";
+}
+
+void make_cluster(const std::string& folder, const std::vector<std::string>& initdb_options,
+                  const std::vector<std::string>& psql_arguments) {
+    make_folder(folder, 0755);
+    const std::string password_file = folder + "/password", data = folder + "/data";
+    std::ofstream(password_file) << password << "\n";
+    std::vector<std::string> initdb{program("initdb"),
+                                    "-D",
+                                    data,
+                                    "-U",
+                                    superuser,
+                                    "-N",
+                                    "--auth-local=trust",
+                                    "--auth-host=scram-sha-256",
+                                    "--pwfile=" + password_file,
+                                    "-E",
+                                    "UTF8",
+                                    "--locale=C.UTF-8"};
+    initdb.insert(initdb.end(), initdb_options.begin(), initdb_options.end());
+    must(run_as_postgres(initdb), "initdb");
+    const int64_t port = free_port();
+    pid_t server = start_postgres(data, port, {}, folder + "/server.log");
+    fill_cluster(folder, port, psql_arguments);
+    end_postgres(server, SIGINT);
+}
+
 std::string difference(const std::string& left, const std::string& right) {
     const auto in_left = agent::lines_of(left), in_right = agent::lines_of(right);
     const std::set<std::string> a(in_left.begin(), in_left.end()), b(in_right.begin(), in_right.end());
@@ -235,8 +245,14 @@ bool wait_for(const std::function<bool()>& condition, std::chrono::milliseconds 
     return condition();
 }
 
-void AgentTest::SetUpTestSuite() {
-    make_template();
+std::string AgentTest::cluster() {
+    const std::string folder = suite_folder() + "/template";
+    if (!fs::exists(folder)) {
+        make_cluster(
+            folder, {},
+            {"-v", "scale=" + std::to_string(sample_scale), "-f", suite_folder() + "/sample_database.sql"});
+    }
+    return folder;
 }
 
 void AgentTest::SetUp() {
@@ -245,12 +261,18 @@ void AgentTest::SetUp() {
     ASSERT_EQ(::chmod(folder_.c_str(), 0755), 0);
     give_to_postgres(folder_);
     for (const char* name : {"/source", "/secret", "/tmp"}) make_folder(folder_ + name, 0755);
-    must(run_as_postgres({"cp", "-a", suite_folder() + "/template/data", data_directory()}),
-         "copy the cluster");
-    fs::copy_file(suite_folder() + "/shop.dump", folder_ + "/source/shop.dump");
+    const std::string from = cluster();
+    replace_data(from);
+    fs::copy_file(from + "/shop.dump", folder_ + "/source/shop.dump");
     std::ofstream(folder_ + "/secret/username") << app_user;
     std::ofstream(folder_ + "/secret/password") << password << "\n";
     port_ = free_port();
+}
+
+void AgentTest::replace_data(const std::string& cluster_folder) {
+    fs::remove_all(data_directory());
+    must(run_as_postgres({"cp", "-a", "--reflink=auto", cluster_folder + "/data", data_directory()}),
+         "copy the cluster");
 }
 
 void AgentTest::TearDown() {
@@ -312,6 +334,7 @@ resources::AgentRequest AgentTest::request(const std::string& step) const {
     request.step = step;
     request.restore_name = "bring-back";
     request.restore_uid = restore_uid;
+    request.attempt = attempt_;
     request.data_directory = data_directory();
     request.port = port_;
     request.user_key = "username";
@@ -332,27 +355,18 @@ resources::AgentRequest AgentTest::request_to_server(const std::string& step) co
     return made;
 }
 
-namespace {
-
-std::map<std::string, std::string> environment_of(const resources::AgentRequest& request,
-                                                  const std::string& folder, const std::string& pod_uid) {
+std::map<std::string, std::string> AgentTest::environment_of(const resources::AgentRequest& request) const {
     return {{resources::request_variable, to_json(request).dump()},
-            {resources::pod_uid_variable, pod_uid},
-            {"DBRESTORE_SOURCE_DIRECTORY", folder + "/source"},
-            {"DBRESTORE_SECRET_DIRECTORY", folder + "/secret"},
-            {"DBRESTORE_TEMPORARY_DIRECTORY", folder + "/tmp"},
-            {"DBRESTORE_TERMINATION_LOG", folder + "/tmp/termination"},
+            {resources::pod_uid_variable, pod_uid_},
+            {"DBRESTORE_SOURCE_DIRECTORY", folder_ + "/source"},
+            {"DBRESTORE_SECRET_DIRECTORY", folder_ + "/secret"},
+            {"DBRESTORE_TEMPORARY_DIRECTORY", folder_ + "/tmp"},
+            {"DBRESTORE_TERMINATION_LOG", folder_ + "/tmp/termination"},
             {"DBRESTORE_CONTROL_INTERVAL_MS", control_interval_ms},
             {"HOME", "/nonexistent"}};
 }
 
-}  // namespace
-
-AgentRun AgentTest::run(const resources::AgentRequest& request) {
-    std::error_code ignored;
-    fs::remove(folder_ + "/tmp/termination", ignored);
-    const Output output = run_as_postgres({suite_folder() + "/dbrestore-agent", request.step},
-                                          environment_of(request, folder_, pod_uid_));
+AgentRun AgentTest::understand(const Output& output) const {
     AgentRun run;
     run.exit_code = output.exit_code;
     run.out = output.out;
@@ -368,10 +382,16 @@ AgentRun AgentTest::run(const resources::AgentRequest& request) {
     return run;
 }
 
+AgentRun AgentTest::run(const resources::AgentRequest& request) {
+    std::error_code ignored;
+    fs::remove(folder_ + "/tmp/termination", ignored);
+    return understand(run_as_postgres({agent_program(), request.step}, environment_of(request)));
+}
+
 pid_t AgentTest::launch(const resources::AgentRequest& request) {
     base::ProcessSpec spec;
-    spec.arguments = as_postgres({suite_folder() + "/dbrestore-agent", request.step});
-    spec.environment = environment_of(request, folder_, pod_uid_);
+    spec.arguments = as_postgres({agent_program(), request.step});
+    spec.environment = environment_of(request);
     const base::UniqueFd log{
         ::open((folder_ + "/agent.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0644)};
     const auto pid = base::start_process(spec, log.get());

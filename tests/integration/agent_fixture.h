@@ -1,5 +1,5 @@
 #pragma once
-// A real PostgreSQL for the agent's tests: one cluster is made and filled once, and each test gets a copy of
+// A real PostgreSQL for the agent's tests: a cluster is made and filled once, and each test gets a copy of
 // it. Servers and the agent run as the user `postgres`, as they do in a pod; the agent is the built program,
 // in a process of its own.
 
@@ -46,9 +46,12 @@ std::string to_text(const AgentRun& run);
 
 class AgentTest : public testing::Test {
 protected:
-    static void SetUpTestSuite();
     void SetUp() override;
     void TearDown() override;
+
+    // The folder of the cluster that each test gets a copy of, `data`, and of a dump of it, shop.dump. Made
+    // when it is asked for first.
+    virtual std::string cluster();
 
     // The folder of this test; `data` in it is the data directory, `source` the dump's volume, `secret` the
     // Secret's.
@@ -81,7 +84,14 @@ protected:
     // Runs the steps of a whole restore on the stopped server; fails the test where one of them does.
     void restore();
 
+    std::map<std::string, std::string> environment_of(const resources::AgentRequest& request) const;
+    // What a step said, from its two streams and the termination message.
+    AgentRun understand(const Output& output) const;
+    // Puts the data directory of a cluster in the place of ours.
+    void replace_data(const std::string& cluster_folder);
+
     std::string pod_uid_ = "pod-1";
+    int64_t attempt_ = 1;
 
 private:
     std::string folder_;
@@ -89,12 +99,19 @@ private:
     pid_t server_ = -1;
 };
 
-// Runs a program as the database's user.
+// The arguments that run a program as the database's user.
+std::vector<std::string> as_postgres(const std::vector<std::string>& arguments);
 Output run_as_postgres(const std::vector<std::string>& arguments,
                        const std::map<std::string, std::string>& environment = {});
 std::string program(const std::string& name);  // of PostgreSQL
 std::string suite_folder();
 std::string support_file(const std::string& name);
+std::string agent_program();
+
+// A new cluster in `folder`/data, filled by `statements` through psql, with a dump of the database `shop` in
+// `folder`/shop.dump.
+void make_cluster(const std::string& folder, const std::vector<std::string>& initdb_options,
+                  const std::vector<std::string>& psql_arguments);
 
 // The lines that only one of both texts has; empty where they are equal.
 std::string difference(const std::string& left, const std::string& right);

@@ -54,8 +54,10 @@ AgentRun::Result AgentRun::move(Volume& volume, const Surroundings& surroundings
         result = verify(volume, surroundings);
     } else if (moves_ == 0) {
         result = take_hold(volume);
-        if (result && result->outcome == AgentResult::Outcome::done) result.reset(), moves_ = 1;
-        else if (!result) ++waited_;
+        if (result && result->outcome == AgentResult::Outcome::done)
+            result.reset(), moves_ = 1;
+        else if (!result)
+            ++waited_;
     } else if (step == "prepare") {
         result = prepare(volume, surroundings, watcher);
     } else if (step == "verify") {
@@ -98,10 +100,10 @@ AgentRun::Result AgentRun::preflight(const Surroundings& surroundings) const {
     result.estimated_seconds = 5;
     result.what_is_lost = {"what was written after the dump"};
     const char* missing = !surroundings.dump_is_there ? "DumpNotFound" : nullptr;
-    result.findings.push_back({"DumpNotFound",
-                               missing != nullptr ? PreflightFinding::Outcome::failed
-                                                  : PreflightFinding::Outcome::passed,
-                               "the dump"});
+    result.findings.push_back(
+        {"DumpNotFound",
+         missing != nullptr ? PreflightFinding::Outcome::failed : PreflightFinding::Outcome::passed,
+         "the dump"});
     if (missing != nullptr) {
         result.outcome = AgentResult::Outcome::failed;
         result.reason = missing;

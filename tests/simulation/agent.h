@@ -1,6 +1,6 @@
 #pragma once
-// The agent as its pods show it: each step is a row of moves on the volume, and between any two of them it may
-// be killed. Follows controller/agent; that the real one keeps these promises is shown by its own tests.
+// The agent as its pods show it: each step is a row of moves on the volume, and between any two of them it
+// may be killed. Follows controller/agent; that the real one keeps these promises is shown by its own tests.
 
 #include <functional>
 #include <optional>
@@ -49,7 +49,9 @@ private:
     Result rollback(Volume& volume, const VolumeWatcher& watcher);
     Result undo(Volume& volume, const VolumeWatcher& watcher, int at);
     Result cleanup(Volume& volume, const Surroundings& surroundings, const VolumeWatcher& watcher) const;
-    bool ours(const Volume& volume) const { return volume.journal && volume.journal->restore_uid == request_.restore_uid; }
+    bool ours(const Volume& volume) const {
+        return volume.journal && volume.journal->restore_uid == request_.restore_uid;
+    }
 
     resources::AgentRequest request_;
     std::string pod_uid_;

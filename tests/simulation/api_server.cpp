@@ -64,7 +64,8 @@ bool version_conflicts(const json& body, const Object& object) {
 }
 
 Response conflict() {
-    return status_response(409, "the object has been modified; please apply your changes to the latest version");
+    return status_response(409,
+                           "the object has been modified; please apply your changes to the latest version");
 }
 
 // What a manager applies of a status: each field, and each condition by its type.
@@ -181,7 +182,8 @@ Response ApiServer::list(const Target& target) {
             return status_response(410, "The provided continue parameter is too old");
         pages = at->second;
     } else {
-        const std::string labels = target.parameter("labelSelector"), fields = target.parameter("fieldSelector");
+        const std::string labels = target.parameter("labelSelector"),
+                          fields = target.parameter("fieldSelector");
         for (const auto& [key, object] : store_.all(target.plural).objects) {
             if (!target.namespace_name.empty() && key.namespace_name != target.namespace_name) continue;
             if (!labels.empty() && !selected(object.document, labels, true)) continue;

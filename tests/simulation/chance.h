@@ -21,9 +21,7 @@ public:
         return z ^ (z >> 31);
     }
     size_t below(size_t bound) { return static_cast<size_t>(next() % bound); }
-    bool chance(double probability) {
-        return static_cast<double>(next() >> 11) * 0x1.0p-53 < probability;
-    }
+    bool chance(double probability) { return static_cast<double>(next() >> 11) * 0x1.0p-53 < probability; }
 
 private:
     uint64_t state_;

@@ -91,7 +91,8 @@ bool Cluster::move_stateful_set(const Key& key, const json& workload) {
     const std::string uid = text_at(workload, "metadata.uid");
     if (const auto at = not_before_.find(uid); at != not_before_.end() && at->second > clock_.steady())
         return false;
-    const Key pod_key{key.namespace_name, key.name + "-0"}, claim{key.namespace_name, "data-" + key.name + "-0"};
+    const Key pod_key{key.namespace_name, key.name + "-0"},
+        claim{key.namespace_name, "data-" + key.name + "-0"};
     const json* pod = store_.find("pods", pod_key);
     if (integer_at(workload, "spec.replicas", 1) == 0) {
         if (pod != nullptr && !present_at(*pod, "metadata.deletionTimestamp")) {
@@ -115,17 +116,16 @@ bool Cluster::move_stateful_set(const Key& key, const json& workload) {
     }
     if (!store_.namespace_open(key.namespace_name)) return false;
     if (store_.find("persistentvolumeclaims", claim) == nullptr) return false;
-    const Answer made = create_pod({{"metadata",
-                                     {{"name", pod_key.name},
-                                      {"namespace", key.namespace_name},
-                                      {"labels", field(workload, "spec.selector.matchLabels")},
-                                      {"ownerReferences", owner_of(workload)}}},
-                                    {"spec",
-                                     {{"nodeName", "node-1"},
-                                      {"volumes",
-                                       {{{"name", "data"},
-                                         {"persistentVolumeClaim", {{"claimName", claim.name}}}}}}}},
-                                    {"status", {{"phase", "Pending"}}}});
+    const Answer made = create_pod(
+        {{"metadata",
+          {{"name", pod_key.name},
+           {"namespace", key.namespace_name},
+           {"labels", field(workload, "spec.selector.matchLabels")},
+           {"ownerReferences", owner_of(workload)}}},
+         {"spec",
+          {{"nodeName", "node-1"},
+           {"volumes", {{{"name", "data"}, {"persistentVolumeClaim", {{"claimName", claim.name}}}}}}}},
+         {"status", {{"phase", "Pending"}}}});
     not_before_[uid] = in(made.ok() ? 0.2 : 5);
     return true;
 }

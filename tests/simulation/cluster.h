@@ -1,6 +1,6 @@
 #pragma once
-// What else lives in a cluster: the controllers of StatefulSets and Jobs, the kubelet with its pods' processes,
-// the garbage collector, and the admission policy of the fence.
+// What else lives in a cluster: the controllers of StatefulSets and Jobs, the kubelet with its pods'
+// processes, the garbage collector, and the admission policy of the fence.
 
 #include <functional>
 #include <map>
@@ -84,8 +84,8 @@ private:
     std::map<Key, Volume>& volumes_;
     Invariants& invariants_;
     VolumeWatcher watcher_;
-    std::map<std::string, Process> processes_;     // by the pod's UID
-    std::map<std::string, TimePoint> not_before_;  // by what waits: after a refusal
+    std::map<std::string, Process> processes_;       // by the pod's UID
+    std::map<std::string, TimePoint> not_before_;    // by what waits: after a refusal
     std::map<std::string, std::string> pod_of_job_;  // by the Job's UID
     uint64_t names_ = 0;
 };

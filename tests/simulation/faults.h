@@ -79,7 +79,7 @@ struct PlannedFault {
     uint64_t point = 0;
     Fault fault = Fault::crash_before;
 };
-std::string to_text(const PlannedFault& planned);                          // 12:crash_before
+std::string to_text(const PlannedFault& planned);  // 12:crash_before
 std::optional<PlannedFault> planned_from_text(const std::string& text);
 
 }  // namespace dbrestore::simulation

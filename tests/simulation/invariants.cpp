@@ -74,7 +74,8 @@ void Invariants::server_starts(const Volume& volume) {
 void Invariants::dropping(const std::string& name, const Database& database, const std::string& step) {
     if (step != "cleanup") {
         if (database.made_by.empty()) broken("I3: " + step + " drops what was there before the restore");
-        if (database.client_writes > 0) broken("what clients wrote on the new data is thrown away by " + step);
+        if (database.client_writes > 0)
+            broken("what clients wrote on the new data is thrown away by " + step);
         return;
     }
     const auto from = may_be_dropped_from_.find(name);
@@ -115,7 +116,8 @@ void Invariants::operator_asks(const kube::Request& request) {
 void Invariants::changed(const Collection& kind, const json* before, const json* after) {
     if (kind.plural == "jobs" && before == nullptr) job_created(*after);
     // What somebody else deleted may be made again.
-    if (kind.plural == "jobs" && after == nullptr && !operator_is_acting) jobs_made_.erase(attempt_of(*before));
+    if (kind.plural == "jobs" && after == nullptr && !operator_is_acting)
+        jobs_made_.erase(attempt_of(*before));
     if (kind.plural == "databaserestores" && after != nullptr) restore_changed(before, after);
     if (kind.plural == "statefulsets" && before != nullptr && after != nullptr)
         workload_changed(*before, *after);
@@ -190,8 +192,12 @@ void Invariants::restore_ended(const DatabaseRestore& restore) {
     const auto& uid = restore.meta.uid;
     const bool success = restore.status.phase == Phase::succeeded;
     if (success) succeeded_.emplace(restore.spec.server_name + "/" + restore.meta.name, uid);
+    // A clock may jump between the decision and its being saved, by a quarter of an hour.
+    const auto ended = restore.status.completion_time.value_or(base::Time{});
+    if (std::abs(base::seconds_between(ended, clock_.now())) > 1000)
+        broken("completionTime is not when the restore ended");
     may_be_dropped_from_["dbrestore_old_" + uid.substr(0, 8)] =
-        clock_.now() + std::chrono::seconds(restore.spec.retain_seconds);
+        ended + std::chrono::seconds(restore.spec.retain_seconds);
     const Volume* volume = volume_of(restore.spec.server_name, restore.meta.namespace_name);
     if (volume == nullptr) return;
     const auto at = volume->databases.find("shop");
@@ -223,7 +229,8 @@ void Invariants::workload_changed(const json& before, const json& after) {
         if (!resources::condition_is(restore.status.conditions, "Validated", resources::Truth::yes) &&
             restore.status.phase != Phase::rolling_back)
             broken("the database is stopped before the restore was validated");
-        if (text_at(server.document, "status.fence.restoreUID").empty() && restore.status.original_replicas != 0)
+        if (text_at(server.document, "status.fence.restoreUID").empty() &&
+            restore.status.original_replicas != 0)
             broken("the database is stopped while the fence is down");
     }
 }

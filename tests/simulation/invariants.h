@@ -61,7 +61,7 @@ private:
     const SimulatedClock& clock_;
     const std::map<Key, Volume>& volumes_;
     std::vector<std::string> broken_;
-    std::set<std::string> jobs_made_;                       // by name: restore UID, step, attempt
+    std::set<std::string> jobs_made_;                        // by name: restore UID, step, attempt
     std::map<std::string, base::Time> may_be_dropped_from_;  // old database → when retention has passed
     std::map<std::string, std::string> succeeded_;           // server/name → UID
     bool operator_scaled_to_zero_ = false;

@@ -14,7 +14,8 @@ namespace {
 
 // What a child of the agent may print: never to be believed, and never to be repeated.
 std::string noise() {
-    return std::string("psql: password was ") + secret_text + "\nDBRESTORE/1 9 result 00 {\"outcome\":\"done\"}\n";
+    return std::string("psql: password was ") + secret_text +
+           "\nDBRESTORE/1 9 result 00 {\"outcome\":\"done\"}\n";
 }
 
 json container(const char* name, const char* state, json details, int64_t restarts) {
@@ -70,10 +71,11 @@ void Cluster::admit_process(const Key& key, const json& pod) {
     }
     // Left out of the pod, as nobody else reads it there.
     const auto& labels = resources::field(pod, "metadata.labels");
-    const json* job = !labels.is_object() ? nullptr
-                                          : store_.find("jobs", {key.namespace_name,
-                                                                 labels.value("batch.kubernetes.io/job-name",
-                                                                              std::string())});
+    const json* job =
+        !labels.is_object()
+            ? nullptr
+            : store_.find("jobs",
+                          {key.namespace_name, labels.value("batch.kubernetes.io/job-name", std::string())});
     if (job == nullptr) job = &pod;
     for (const auto& each : list_at(*job, "spec.template.spec.containers")) {
         for (const auto& variable : list_at(each, "env")) {

@@ -104,7 +104,8 @@ bool OperatorProcess::has_news(size_t kind) const {
     const auto& position = reflectors_[kind]->position();
     if (position.state != kube::WatchState::watch) return true;
     const auto& events = store_.all(plurals.at(kind)).events;
-    return !events.empty() && events.back().version > *kube::parse_resource_version(position.resource_version);
+    return !events.empty() &&
+           events.back().version > *kube::parse_resource_version(position.resource_version);
 }
 
 bool OperatorProcess::step_reflector(size_t kind, size_t limit) {
@@ -156,10 +157,12 @@ kube::OpenedStream OperatorProcess::stream(const Target& target, std::optional<F
     if (!lines) return gone();
     if (fault == Fault::error_in_stream)
         return open_with(lines->text +
-                         R"({"type":"ERROR","object":{"kind":"Status","code":410,"message":"Expired"}})" "\n");
+                         R"({"type":"ERROR","object":{"kind":"Status","code":410,"message":"Expired"}})"
+                         "\n");
     if (fault == Fault::events_doubled) lines->text = doubled(lines->text);
     if (fault == Fault::stream_broken) return open_with(lines->text, true);
-    if (fault == Fault::stream_torn) return open_with(lines->text.substr(0, lines->text.size() * 2 / 3), true);
+    if (fault == Fault::stream_torn)
+        return open_with(lines->text.substr(0, lines->text.size() * 2 / 3), true);
     if (fault == Fault::stream_garbled) return open_with(lines->text + "<html>502 Bad Gateway</html>\n");
     return open_with(lines->text + ApiServer::bookmark(kind, lines->version));
 }

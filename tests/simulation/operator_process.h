@@ -1,6 +1,6 @@
 #pragma once
-// One running operator: its caches, queues and memory, and the door through which it speaks to the API server.
-// What happens at that door is the scheduler's business.
+// One running operator: its caches, queues and memory, and the door through which it speaks to the API
+// server. What happens at that door is the scheduler's business.
 
 #include <array>
 #include <functional>
@@ -53,8 +53,8 @@ private:
     Store& store_;
     const SimulatedClock& clock_;
     Events events_;
-    size_t limit_ = 0;      // of the watch that is being stepped
-    size_t stepping_ = 0;   // whose reflector is
+    size_t limit_ = 0;     // of the watch that is being stepped
+    size_t stepping_ = 0;  // whose reflector is
     std::array<std::chrono::steady_clock::time_point, watched_kinds> not_before_{}, stale_until_{};
     kube::Client client_;
     kube::WorkQueue restore_queue_, server_queue_;

@@ -73,8 +73,7 @@ void People::wish(const Key& restore, int64_t retain_seconds) {
          {"spec",
           {{"serverRef", {{"name", the_server.name}}},
            {"type", "Dump"},
-           {"dump",
-            {{"persistentVolumeClaim", {{"claimName", the_dump_claim.name}, {"path", "shop.dump"}}}}},
+           {"dump", {{"persistentVolumeClaim", {{"claimName", the_dump_claim.name}, {"path", "shop.dump"}}}}},
            {"acknowledgeDataLoss", true},
            {"previousData", {{"retainSeconds", retain_seconds}}}}}});
 }

@@ -9,24 +9,24 @@ using resources::Phase;
 namespace {
 
 std::vector<Scenario> make() {
-    std::vector<Scenario> all{{.name = "happy"},
-                              {.name = "owner_unknown", .owner_known = false},
-                              {.name = "scaled_to_zero", .replicas = 0},
-                              {.name = "nothing_kept", .retain_seconds = 0},
-                              {.name = "two_restores", .restores = 2},
-                              {.name = "bad_dump", .ends = Phase::failed, .behaviour = {.dump_is_good = false}},
-                              {.name = "never_ready",
-                               .ends = Phase::failed,
-                               .behaviour = {.ready_on_new_data = false}},
-                              {.name = "late_dump_claim", .dump_claim_is_late = true},
-                              {.name = "operator_away", .operator_is_away = true}};
+    std::vector<Scenario> all{
+        {.name = "happy"},
+        {.name = "owner_unknown", .owner_known = false},
+        {.name = "scaled_to_zero", .replicas = 0},
+        {.name = "nothing_kept", .retain_seconds = 0},
+        {.name = "two_restores", .restores = 2},
+        {.name = "bad_dump", .ends = Phase::failed, .behaviour = {.dump_is_good = false}},
+        {.name = "never_ready", .ends = Phase::failed, .behaviour = {.ready_on_new_data = false}},
+        {.name = "late_dump_claim", .dump_claim_is_late = true},
+        {.name = "operator_away", .operator_is_away = true}};
     const std::vector<std::pair<Phase, Phase>> phases{
-        {Phase::pending, Phase::cancelled},   {Phase::queued, Phase::cancelled},
+        {Phase::pending, Phase::cancelled},    {Phase::queued, Phase::cancelled},
         {Phase::validating, Phase::cancelled}, {Phase::stopping, Phase::cancelled},
         {Phase::preparing, Phase::cancelled},  {Phase::verifying, Phase::cancelled},
         {Phase::committing, Phase::cancelled}, {Phase::starting, Phase::cancelled}};
     for (const auto& [phase, end] : phases) {
-        all.push_back({.name = "cancel_in_" + to_text(phase), .ends = end, .cues = {{phase, Fault::cancelled}}});
+        all.push_back(
+            {.name = "cancel_in_" + to_text(phase), .ends = end, .cues = {{phase, Fault::cancelled}}});
         all.push_back(
             {.name = "delete_in_" + to_text(phase), .ends = end, .cues = {{phase, Fault::restore_deleted}}});
     }

@@ -22,9 +22,9 @@ struct Scenario {
     std::vector<Cue> cues = {};
     int64_t retain_seconds = 3600, replicas = 1;
     int restores = 1;
-    bool owner_known = true;         // else a probe must find out
+    bool owner_known = true;  // else a probe must find out
     bool dump_claim_is_late = false;
-    bool operator_is_away = false;   // for ten hours, from Preparing on
+    bool operator_is_away = false;  // for ten hours, from Preparing on
 };
 
 const std::vector<Scenario>& scenarios();

@@ -164,7 +164,8 @@ bool Simulation::step_operator(size_t number, size_t turn) {
     try {
         if (turn < watched_kinds)
             return operators_[number]->step_reflector(turn, random ? 1 + random_.below(4) : all_events);
-        return turn % 2 == 0 ? operators_[number]->work_on_a_restore() : operators_[number]->work_on_a_server();
+        return turn % 2 == 0 ? operators_[number]->work_on_a_restore()
+                             : operators_[number]->work_on_a_server();
     } catch (const Killed&) {
         nested_ = false;
         start_operator(number);
@@ -210,7 +211,8 @@ bool Simulation::step_randomly() {
     if (choice < 35) return step_operator(number, random_.below(watched_kinds));
     if (choice < 60) return step_operator(number, watched_kinds + random_.below(2));
     if (choice < 90) return step_world(random_.below(5));
-    clock_.pass(std::chrono::milliseconds(random_.chance(trouble_ / 4) ? 700'000 : 100 + random_.below(4000)));
+    clock_.pass(
+        std::chrono::milliseconds(random_.chance(trouble_ / 4) ? 700'000 : 100 + random_.below(4000)));
     return true;
 }
 

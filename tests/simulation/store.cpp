@@ -14,8 +14,8 @@ namespace {
 
 constexpr size_t longest_history = 400;
 
-// Every object lives until its finalizers are gone; a pod until its kubelet has ended it; a namespace until it
-// is empty.
+// Every object lives until its finalizers are gone; a pod until its kubelet has ended it; a namespace until
+// it is empty.
 bool held(const Collection& collection, const json& document) {
     if (!resources::list_at(document, "metadata.finalizers").empty()) return true;
     if (collection.plural == "namespaces") return true;
@@ -102,7 +102,8 @@ Answer Store::replace(Collection& collection, Object& object, json document) {
     document["metadata"]["resourceVersion"] = object.document["metadata"]["resourceVersion"];
     if (document == object.document) return {200, {}, &object};
     if (field(document, "spec") != field(object.document, "spec"))
-        document["metadata"]["generation"] = resources::integer_at(object.document, "metadata.generation") + 1;
+        document["metadata"]["generation"] =
+            resources::integer_at(object.document, "metadata.generation") + 1;
     const json before = std::exchange(object.document, std::move(document));
     if (present_at(object.document, "metadata.deletionTimestamp") && !held(collection, object.document)) {
         const Key key{text_at(object.document, "metadata.namespace"),
