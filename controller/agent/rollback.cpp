@@ -9,6 +9,8 @@ namespace dbrestore::agent {
 
 namespace {
 
+constexpr int64_t attempts_to_clean = 3;
+
 base::Result<bool> database_exists(Session& session, const std::string& name) {
     const auto found = session.value("SELECT 1 FROM pg_database WHERE datname = $1", {name});
     if (!found) return found.error();
@@ -69,6 +71,11 @@ AgentResult take_back(const Context& context, Work& work) {
         // A server that died, of want of memory for one, gets a second chance: what it leaves nobody removes.
         if (!cleaned && work.tree.is_hidden()) cleaned = clean_catalog(context, work);
     }
+    // A disk that is full for a moment leaves no database behind; one that stays so must not keep the old
+    // data down.
+    if (!cleaned && context.request.attempt < attempts_to_clean)
+        return retryable("RollbackIncomplete",
+                         "the catalog could not be cleaned: " + to_text(cleaned.error()));
     if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
     const bool was_renamed =
         work.journal->state == Journal::State::committing || work.journal->state == Journal::State::committed;

@@ -148,8 +148,11 @@ Plan queued(const World& world) {
 
 Plan validating(const World& world) {
     RestoreStatus status = world.restore.status;
-    if (!holds_lock(world))
+    if (!holds_lock(world)) {
+        // Its Job may be there and is ended in Pending: the next one is another attempt.
+        if (status.step) status.step = next_attempt(world, status.step->name, status.step->attempt + 1);
         return enter(world, std::move(status), Phase::pending, "the lock is gone; starting over");
+    }
     if (const auto missing = still_missing(world))
         return look_again_later(world, std::move(status), *missing);
     // What went before it in the queue may have changed what it can undo.
@@ -370,9 +373,7 @@ Plan ended(const World& world) {
                 summary == nullptr ? "" : summary->message);
 }
 
-}  // namespace
-
-Plan decide(const World& world) {
+Plan decide_as_seen(const World& world) {
     if (auto plan = way_out(world)) return *plan;
     const auto at = std::ranges::find(phase_table, world.restore.status.phase, &PhaseEntry::phase);
     // A phase of another version's making: leave it alone, and say so.
@@ -384,6 +385,18 @@ Plan decide(const World& world) {
     Plan plan = at->handle(world);
     look_again_at_deadline(world, plan);
     return plan;
+}
+
+}  // namespace
+
+Plan decide(const World& world) {
+    Plan plan = decide_as_seen(world);
+    // Whatever acts on more than the restore's own status: a version guard on one object says nothing of how
+    // old the others were.
+    const bool acts = std::ranges::any_of(plan.actions, [](const Action& action) {
+        return !std::holds_alternative<SaveRestore>(action) && !std::holds_alternative<Speak>(action);
+    });
+    return acts && !world.fresh ? look_fresh(plan.why) : plan;
 }
 
 }  // namespace dbrestore::decide

@@ -4,6 +4,7 @@
 
 #include "decide/history.h"
 #include "decide/jobs.h"
+#include "decide/narrate.h"
 #include "decide/rolling_back.h"
 
 namespace dbrestore::decide {
@@ -62,6 +63,7 @@ DatabaseRestore vanished_holder(const resources::PostgresServer& server, base::T
 }
 
 Plan take_over(const World& world) {
+    if (!world.fresh) return look_fresh("the holder of the lock has vanished; looking once more");
     Plan plan = rolling_back(world);
     std::vector<Action> actions;
     if (!world.restore.status.step) {

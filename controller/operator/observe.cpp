@@ -59,7 +59,27 @@ Result<std::optional<World>> Observer::restore(View& view, const Key& key) {
     if (auto added = add_report(world); !added) return added.error();
     if (auto added = add_notes(world); !added) return added.error();
     add_rivals(world);
+    if (view.fresh()) {
+        if (auto whole = check_untorn(view, world); !whole) return whole.error();
+    }
     return std::optional<World>(std::move(world));
+}
+
+// What was read one after the other is one picture only if nobody wrote the two statuses meanwhile: a Job
+// that a newer status asks for would be taken for a leftover.
+Status Observer::check_untorn(View& view, const World& world) {
+    const auto restore = view.restore(world.restore.meta.key());
+    if (!restore) return restore.error();
+    const bool same = *restore && (*restore)->meta.resource_version == world.restore.meta.resource_version;
+    if (!same) return base::error(ErrorKind::conflict, "the restore changed while it was looked at");
+    return world.server ? check_untorn(view, *world.server) : base::success();
+}
+
+Status Observer::check_untorn(View& view, const resources::PostgresServer& seen) {
+    const auto server = view.server(seen.meta.key());
+    if (!server) return server.error();
+    if (*server && (*server)->meta.resource_version == seen.meta.resource_version) return base::success();
+    return base::error(ErrorKind::conflict, "the PostgresServer changed while it was looked at");
 }
 
 // Deleting a namespace deletes what is in it, so only then the question is asked.
@@ -215,7 +235,7 @@ Status Observer::add_vanished(View& view, ServerWorld& world) {
     if (auto added = add_report(left); !added) return added;
     if (auto added = add_notes(left); !added) return added;
     world.vanished = std::move(left);
-    return base::success();
+    return view.fresh() ? check_untorn(view, world.server) : base::success();
 }
 
 Status Observer::add_kept_data(View& view, ServerWorld& world) {

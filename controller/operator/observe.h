@@ -20,6 +20,8 @@ public:
     base::Result<std::optional<decide::ServerWorld>> server(View& view, const resources::Key& key);
 
 private:
+    base::Status check_untorn(View& view, const decide::World& world);
+    base::Status check_untorn(View& view, const resources::PostgresServer& seen);
     base::Status add_server(View& view, decide::World& world);
     base::Status add_claims(View& view, decide::World& world);
     base::Status add_pods_and_jobs(View& view, decide::World& world);

@@ -133,7 +133,7 @@ def test_the_phases_were_passed_in_order(story):
 
 def test_kubectl_describe_shows_the_events(story):
     described = kubectl("describe", "databaserestore", "big", namespace=story.shop.namespace)
-    assert "the dump is restored and serves" in described.partition("Events:")[2]
+    assert "the dump is restored, and the database serves" in described.partition("Events:")[2]
 
 
 def test_progress_moved_while_it_ran(story):

@@ -37,7 +37,6 @@ def test_every_sample_is_accepted_by_the_api_server(namespace, sample):
     "spec, field",
     [
         (POINT_IN_TIME | {"pointInTime": {"time": "2026-11-22T10:00:00Z"}}, "type"),
-        ({"dump": None, "type": "Undo", "undo": {"restoreRef": {"name": "other"}}}, "type"),
         ({"dump": {"store": "nightly", "path": "a.dump"}}, "dump"),
         ({"logical": {"mode": "Clean"}}, "logical.mode"),
         ({"logical": {"runAs": "Superuser"}}, "logical.runAs"),

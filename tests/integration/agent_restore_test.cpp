@@ -113,10 +113,13 @@ TEST_F(AgentRestore, RollbackAfterCommitBringsTheOldDatabaseBack) {
     EXPECT_EQ(run(other).finding("AlreadyExecuted"), nullptr);
 }
 
-TEST_F(AgentRestore, RollbackOnAnUntouchedVolumeDoesNothing) {
+TEST_F(AgentRestore, RollbackOnAnUntouchedVolumeOnlyRemembersThatTheRestoreHasEnded) {
     const AgentRun undone = run_step("rollback");
     EXPECT_TRUE(undone.is_done()) << to_text(undone);
-    EXPECT_FALSE(std::filesystem::exists(data_directory() + "/.dbrestore"));
+    EXPECT_FALSE(std::filesystem::exists(data_directory() + "/.dbrestore/journal.json"));
+    const AgentRun late = run_step("prepare");
+    EXPECT_EQ(late.result.reason, "TakenOver") << to_text(late);
+    EXPECT_FALSE(std::filesystem::exists(data_directory() + "/.dbrestore/tree"));
 }
 
 TEST_F(AgentRestore, AServerThatWasKilledIsRecoveredFirst) {

@@ -21,7 +21,8 @@ std::vector<const Scenario*> Campaign::chosen() const {
     return all;
 }
 
-bool Campaign::out_of_time() const {
+bool Campaign::is_enough() const {
+    if (settings_.first_only && !failures_.empty()) return true;
     const std::chrono::duration<double> passed = std::chrono::steady_clock::now() - start_;
     return settings_.budget_seconds > 0 && passed.count() > settings_.budget_seconds;
 }
@@ -56,7 +57,7 @@ void Campaign::walk(uint64_t seed) {
 
 void Campaign::walk_steps() {
     uint64_t seed = settings_.seeds.first;
-    while (steps_ < settings_.steps && !out_of_time()) walk(seed++);
+    while (steps_ < settings_.steps && !is_enough()) walk(seed++);
     std::cout << "seeds " << settings_.seeds.first << ".." << seed - 1 << "\n";
 }
 
@@ -73,7 +74,7 @@ std::vector<PlannedFault> Campaign::singles_of(const Scenario& scenario) {
 void Campaign::singles(const Scenario& scenario) {
     const auto all = singles_of(scenario);
     for (size_t i = 0; i < all.size(); i += settings_.stride) {
-        if (out_of_time()) return;
+        if (is_enough()) return;
         play(scenario, {all[i]});
     }
 }
@@ -83,7 +84,7 @@ void Campaign::pairs(const Scenario& scenario) {
     const uint64_t count = all.size(), last = std::min(settings_.range.second, count * count - 1);
     for (uint64_t pair = settings_.range.first; pair <= last; ++pair) {
         const auto &first = all[pair / count], &second = all[pair % count];
-        if (out_of_time()) {
+        if (is_enough()) {
             std::cout << "stopped before --pairs --scenario " << scenario.name << " --range " << pair << ".."
                       << last << "\n";
             return;
@@ -98,7 +99,7 @@ void Campaign::sample_pairs() {
     const auto all = chosen();
     std::vector<std::vector<PlannedFault>> singles;
     for (const Scenario* scenario : all) singles.push_back(singles_of(*scenario));
-    for (uint64_t i = 0; i < settings_.sample && !out_of_time(); ++i) {
+    for (uint64_t i = 0; i < settings_.sample && !is_enough(); ++i) {
         const size_t which = random.below(all.size());
         const auto& points = singles[which];
         play(*all[which], {points[random.below(points.size())], points[random.below(points.size())]});
@@ -117,11 +118,12 @@ bool Campaign::run() {
     }
     if (settings_.what == "--steps") walk_steps();
     if (settings_.what == "--seeds") {
-        for (uint64_t seed = settings_.seeds.first; seed <= settings_.seeds.second && !out_of_time(); ++seed)
+        for (uint64_t seed = settings_.seeds.first; seed <= settings_.seeds.second && !is_enough(); ++seed)
             walk(seed);
     }
     if (settings_.what == "--run") {
-        for (const Scenario* scenario : chosen()) play(*scenario, settings_.faults);
+        for (const Scenario* scenario : chosen())
+            if (!is_enough()) play(*scenario, settings_.faults);
     }
     if (settings_.what == "--singles") {
         for (const Scenario* scenario : chosen()) singles(*scenario);

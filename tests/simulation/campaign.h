@@ -17,6 +17,7 @@ struct CampaignSettings {
     uint64_t stride = 1;        // of the singles, every which one is played
     double budget_seconds = 0;  // 0: none
     std::vector<PlannedFault> faults;
+    bool first_only = false;  // stop at the first failure
     bool tell = false;
 };
 
@@ -41,7 +42,7 @@ private:
     void sample_pairs();
     void list() const;
     void note(const RunOutcome& outcome, const std::string& arguments);
-    bool out_of_time() const;
+    bool is_enough() const;
     std::vector<const Scenario*> chosen() const;
 
     CampaignSettings settings_;

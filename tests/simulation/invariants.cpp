@@ -148,6 +148,14 @@ void Invariants::job_created(const json& job) {
         broken("a Job that writes is made without the lock: " + name);
     if (holder != nullptr && text_at(*holder, "status.fence.restoreUID") != uid)
         broken("a Job that writes is made while the fence is down: " + name);
+    const std::string claim = holder == nullptr ? "" : text_at(*holder, "status.inferred.claimName");
+    for (const auto& [key, object] : store_.all("pods").objects) {
+        const auto pod = resources::pod_from_json(object.document);
+        const bool mounts = std::ranges::find(pod.claim_names, claim) != pod.claim_names.end();
+        if (key.namespace_name == text_at(job, "metadata.namespace") && mounts && !pod.finished() &&
+            pod.meta.label("dbrestore.dev/restore-uid") != uid)
+            broken("a Job that writes is made while pod " + key.name + " uses the volume: " + name);
+    }
 }
 
 void Invariants::restore_changed(const json* before, const json* after) {

@@ -23,6 +23,7 @@ constexpr const char* usage = R"(usage: simulation WHAT [OPTION...]
 
   --scenario NAME         this one only; of a walk: in this one
   --budget-seconds S      stop after S seconds and say where
+  --first                 stop at the first failure
   --story                 tell what happens
 
 Exit status: 0 all promises were kept; 1 one was broken; 2 wrong usage.
@@ -71,6 +72,8 @@ bool parse(int count, char** arguments, CampaignSettings& settings) {
             settings.sample = std::stoull(value());
         } else if (name == "--budget-seconds") {
             settings.budget_seconds = std::stod(value());
+        } else if (name == "--first") {
+            settings.first_only = true;
         } else if (name == "--story") {
             settings.tell = true;
         } else {

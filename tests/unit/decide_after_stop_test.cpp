@@ -305,7 +305,7 @@ TEST(Ended, saves_the_history_and_frees_the_lock_last) {
         {"the server is gone", over(Phase::cancelled).where([](World& w) { w.server.reset(); }),
          "UnmarkExecuted RemoveFinalizers"},
     });
-    const World given = over(Phase::succeeded).where([](World& w) {
+    const World given = over(Phase::succeeded).seen_fresh().where([](World& w) {
         w.restore.status.previous_data = resources::PreviousData{true, "old", 9, noon};
     });
     const Plan plan = decide::decide(given);

@@ -163,7 +163,7 @@ TEST(Queued, takes_turns_in_the_order_of_creation) {
          a_restore().in(Phase::queued).where([](World& w) { w.claims.erase("dumps"); }),
          "SaveRestore(Pending)", "ClaimNotFound"},
     });
-    const World alone = a_restore().in(Phase::queued);
+    const World alone = a_restore().in(Phase::queued).seen_fresh();
     EXPECT_TRUE(status_after(alone, decide::decide(alone)).start_time.has_value());
 }
 
@@ -337,7 +337,7 @@ TEST(Stopping, puts_the_fence_before_the_scaling_and_looks_fresh) {
          a_restore().in(Phase::stopping).asked_to_stop().with_lock_of("rival"), "SaveRestore(Stopping)",
          "LockLost", "rival"},
     });
-    const World raised = stop_asked();
+    const World raised = stop_asked().seen_fresh();
     const auto lock = find_action<decide::SaveLock>(decide::decide(raised))->lock;
     EXPECT_EQ(lock.original_replicas, 1);
     EXPECT_EQ(lock.fence->claim_names, std::vector<std::string>{"data-shop-0"});

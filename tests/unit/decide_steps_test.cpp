@@ -130,7 +130,7 @@ TEST(Narration, every_condition_has_a_reason_since_the_API_refuses_one_without) 
 
 TEST(Narration, the_summary_follows_the_phase_as_tools_expect) {
     const auto after = [](Phase phase) {
-        World w = a_restore().in(phase);
+        const World w = a_restore().in(phase).seen_fresh();
         const auto plan = decide::decide(w);
         return status_after(w, plan).conditions;
     };

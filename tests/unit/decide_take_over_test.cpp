@@ -35,6 +35,7 @@ WorldBuilder in_take_over(const char* step, int64_t sequence) {
 }
 
 TEST(TakeOver, rolls_back_what_the_restore_began_as_the_datas_owner_with_a_number_above_all_others) {
+    EXPECT_EQ(told(decide::decide_server(abandoned(fenced()))), "LookFresh");
     const auto first = decide::decide_server(abandoned(fenced().seen_fresh()));
     EXPECT_EQ(told(first), "Speak(LockTakenOver) SaveServer");
     const auto& step = find_action<decide::SaveServer>(first)->status.take_over;
@@ -71,7 +72,7 @@ TEST(TakeOver, gives_the_workload_its_size_and_frees_the_lock_last) {
 
 TEST(TakeOver, without_the_fence_keeps_what_may_have_been_served_and_the_old_database_beside_it) {
     const auto started = [](const char* step) {
-        return a_restore().in(Phase::starting).with_lock().where([=](World& w) {
+        return a_restore().in(Phase::starting).with_lock().seen_fresh().where([=](World& w) {
             w.server->lock.original_replicas = 1;
             if (step != nullptr)
                 w.server->status.take_over = resources::StepAttempt{step, 1, noon, {}, 1'000'000'000, 0};
@@ -86,7 +87,8 @@ TEST(TakeOver, without_the_fence_keeps_what_may_have_been_served_and_the_old_dat
 }
 
 TEST(TakeOver, of_a_restore_that_had_stopped_nothing_only_frees_the_lock) {
-    const auto plan = decide::decide_server(abandoned(a_restore().in(Phase::validating).with_lock()));
+    const auto plan =
+        decide::decide_server(abandoned(a_restore().in(Phase::validating).with_lock().seen_fresh()));
     EXPECT_EQ(told(plan), "Speak(LockTakenOver) SaveServer SaveLock(free) RemoveFinalizers");
 }
 
