@@ -7,6 +7,7 @@
 #include "agent/restore_run.h"
 #include "agent/rollback.h"
 #include "agent/server_checks.h"
+#include "agent/space.h"
 #include "agent/steps.h"
 
 namespace dbrestore::agent {
@@ -127,9 +128,7 @@ std::optional<AgentResult> check_kept_database(const PrivateServer& server, cons
     return check_names(*session, journal);
 }
 
-}  // namespace
-
-AgentResult prepare(const Context& context) {
+AgentResult make_prepared(const Context& context) {
     Work work(context.request.data_directory);
     if (auto failure = take_hold(context, work)) return *failure;
     if (auto failure = refuse_too_late(context, work)) return *failure;
@@ -165,6 +164,16 @@ AgentResult prepare(const Context& context) {
     if (auto saved = work.folder.save(*work.journal); !saved)
         return from_error("JournalNotWritten", saved.error());
     return done(remark);
+}
+
+}  // namespace
+
+AgentResult prepare(const Context& context) {
+    const AgentResult result = make_prepared(context);
+    // Wherever the disk filled, another attempt would find it as full.
+    if (result.outcome != AgentResult::Outcome::done && tells_of_full_disk(result.message))
+        return failed("InsufficientSpace", result.message);
+    return result;
 }
 
 }  // namespace dbrestore::agent

@@ -52,10 +52,8 @@ resources::Progress progress_now(const EntryCounter& counter, int64_t bytes, int
 AgentResult judge_failure(const ErrorCollector& errors, const base::ProcessEnd& end,
                           const PrivateServer& server) {
     const std::string text = errors.any() ? errors.text() : "pg_restore ended with " + to_text(end);
-    for (const char* sign : {"No space left on device", "could not extend file"}) {
-        if (text.find(sign) != std::string::npos)
-            return failed("InsufficientSpace", "the volume filled up while restoring: " + text);
-    }
+    if (tells_of_full_disk(text))
+        return failed("InsufficientSpace", "the volume filled up while restoring: " + text);
     for (const char* sign : {"server closed the connection", "terminating connection",
                              "the database system is", "could not connect", "connection to server"}) {
         if (text.find(sign) != std::string::npos)

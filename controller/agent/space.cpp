@@ -73,4 +73,9 @@ int64_t usable_cpus() {
     return std::max<int64_t>(1, quota > 0 ? std::min(quota, allowed) : allowed);
 }
 
+bool tells_of_full_disk(std::string_view text) {
+    return text.find("No space left on device") != std::string_view::npos ||
+           text.find("could not extend file") != std::string_view::npos;
+}
+
 }  // namespace dbrestore::agent

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
@@ -27,5 +28,8 @@ int64_t moderate_maintenance_memory_mb();
 
 // CPUs that this process may use: its affinity, and its cgroup's quota rounded up.
 int64_t usable_cpus();
+
+// Whether this is how the system or PostgreSQL (its messages are in English) tells that the disk is full.
+bool tells_of_full_disk(std::string_view text);
 
 }  // namespace dbrestore::agent
