@@ -68,8 +68,6 @@ AgentResult take_back(const Context& context, Work& work) {
             refused && refused->reason != "ControlFileUnreadable")
             return *refused;
         if (work.tree.is_hidden()) cleaned = clean_catalog(context, work);
-        // A server that died, of want of memory for one, gets a second chance: what it leaves nobody removes.
-        if (!cleaned && work.tree.is_hidden()) cleaned = clean_catalog(context, work);
     }
     // A disk that is full for a moment leaves no database behind; one that stays so must not keep the old
     // data down.
