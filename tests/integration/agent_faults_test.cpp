@@ -8,14 +8,6 @@
 namespace dbrestore::tests {
 namespace {
 
-// Points of a step that works on the volume, and of one that does not, in a sample.
-constexpr size_t sampled_on_volume = 2, sampled_elsewhere = 1;
-
-bool works_on_volume(const Scene& scene) {
-    return scene.start != Start::old_running && scene.start != Start::committed_running &&
-           std::string(scene.step) != "probe";
-}
-
 class AgentFaultsInCalls : public AgentFaults, public testing::WithParamInterface<std::tuple<Scene, Fault>> {
 protected:
     // How many calls the step makes without a fault. One run for all faults of a scene.
@@ -39,8 +31,7 @@ protected:
         if (all_faults()) return numbers;
         std::mt19937 random(faults_seed() + static_cast<uint32_t>(fault));
         std::ranges::shuffle(numbers, random);
-        numbers.resize(
-            std::min(numbers.size(), works_on_volume(scene) ? sampled_on_volume : sampled_elsewhere));
+        numbers.resize(std::min<size_t>(numbers.size(), 1));
         return numbers;
     }
 
