@@ -31,6 +31,8 @@ std::optional<AgentResult> refuse_too_late(const Context& context, const Work& w
         if (entry.restore_uid == request.restore_uid && !entry.succeeded)
             return failed("TakenOver", "this restore has ended here on " + entry.time);
     }
+    if (work.is_of(request.restore_uid) && work.journal->rolling_back && request.step != "rollback")
+        return failed("TakenOver", "this restore is being rolled back here");
     if (work.is_of(request.restore_uid) && request.sequence < work.journal->sequence) {
         return failed("TakenOver",
                       "a later step of this restore (number " + std::to_string(work.journal->sequence) +

@@ -63,6 +63,7 @@ std::string to_text(const Journal& j) {
                  {"podUID", j.pod_uid},
                  {"attempt", j.attempt},
                  {"sequence", j.sequence},
+                 {"rollingBack", j.rolling_back},
                  {"undo", j.undo},
                  {"database", j.database},
                  {"newDatabase", j.new_database},
@@ -88,6 +89,7 @@ std::optional<Journal> journal_from_text(const std::string& text) {
     j.pod_uid = text_at(document, "podUID");
     j.attempt = resources::integer_at(document, "attempt", 1);
     j.sequence = resources::integer_at(document, "sequence");
+    j.rolling_back = resources::flag_at(document, "rollingBack");
     j.undo = resources::flag_at(document, "undo");
     j.database = text_at(document, "database");
     j.new_database = text_at(document, "newDatabase");

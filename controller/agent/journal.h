@@ -29,8 +29,9 @@ struct Journal {
     std::string restore_uid, restore_name,
         pod_uid;  // with attempt: the epoch. A step that is not of it must not act
     int64_t attempt = 1;
-    int64_t sequence = 0;  // the highest that worked here: a Job with a lower one comes too late
-    bool undo = false;     // new_database is one that an earlier restore kept, and is never dropped
+    int64_t sequence = 0;       // the highest that worked here: a Job with a lower one comes too late
+    bool rolling_back = false;  // a rollback has begun: whatever `state` says, only that may go on
+    bool undo = false;          // new_database is one that an earlier restore kept, and is never dropped
     std::string database, new_database, old_database, role;
     int64_t tables = 0;        // that the dump holds
     int64_t old_bytes = 0;     // size of the database that was renamed

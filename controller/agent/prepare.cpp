@@ -19,7 +19,7 @@ using State = Journal::State;
 // What another restore left on the volume must not stand in the way of this one.
 std::optional<AgentResult> settle_predecessor(const Context& context, Work& work) {
     if (!work.journal || work.is_of(context.request.restore_uid)) return std::nullopt;
-    if (work.journal->state == State::committed) return finish_commit(work);
+    if (work.journal->state == State::committed && !work.journal->rolling_back) return finish_commit(work);
     if (work.journal->state == State::rolled_back) return std::nullopt;
     work.journal->attempt = context.request.attempt;
     work.journal->pod_uid = context.surroundings.pod_uid;

@@ -60,7 +60,11 @@ LedgerEntry ended_now(const std::string& restore_name, const std::string& restor
 }  // namespace
 
 AgentResult take_back(const Context& context, Work& work) {
-    work.folder.free_ballast();
+    work.folder.free_ballast();  // on a full disk the journal could not be written either
+    // Before the first act: a crash after the renames must not be taken for the commit that they undid.
+    work.journal->rolling_back = true;
+    if (auto saved = work.folder.save(*work.journal); !saved)
+        return from_error("JournalNotWritten", saved.error());
     base::Status cleaned = base::success();
     if (catalog_may_hold_ours(work)) {
         bool was_unclean = false;

@@ -122,6 +122,18 @@ TEST_F(AgentRestore, RollbackOnAnUntouchedVolumeOnlyRemembersThatTheRestoreHasEn
     EXPECT_FALSE(std::filesystem::exists(data_directory() + "/.dbrestore/tree"));
 }
 
+TEST_F(AgentRestore, ARollbackThatWasInterruptedIsNeverTakenForACommit) {
+    restore();
+    start_server();
+    // A template cannot be dropped, so the rollback ends between its renames and its end.
+    sql("ALTER DATABASE shop IS_TEMPLATE true", "postgres");
+    stop_server();
+    EXPECT_EQ(run_step("rollback").result.reason, "RollbackIncomplete");
+    for (const char* step : {"commit", "verify", "prepare"})
+        EXPECT_EQ(run_step(step).result.reason, "TakenOver") << step;
+    EXPECT_TRUE(std::filesystem::exists(data_directory() + "/.dbrestore/tree")) << "the stub still stands";
+}
+
 TEST_F(AgentRestore, AServerThatWasKilledIsRecoveredFirst) {
     start_server();
     sql("CREATE TABLE shop.just_written AS SELECT 42 AS answer");
