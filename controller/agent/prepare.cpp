@@ -169,7 +169,7 @@ AgentResult make_prepared(const Context& context) {
 }  // namespace
 
 AgentResult prepare(const Context& context) {
-    const AgentResult result = make_prepared(context);
+    AgentResult result = make_prepared(context);
     // Wherever the disk filled, another attempt would find it as full.
     if (result.outcome != AgentResult::Outcome::done && tells_of_full_disk(result.message))
         return failed("InsufficientSpace", result.message);

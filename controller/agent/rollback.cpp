@@ -120,7 +120,7 @@ AgentResult rollback(const Context& context) {
     Work work(context.request.data_directory);
     if (auto failure = take_hold(context, work); failure && failure->reason != "JournalDamaged")
         return *failure;
-    const AgentResult result = take_back_if_ours(context, work);
+    AgentResult result = take_back_if_ours(context, work);
     if (result.outcome != AgentResult::Outcome::done) return result;
     // Also where nothing was done yet: a Job that comes late must not begin.
     const auto& request = context.request;
