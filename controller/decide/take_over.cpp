@@ -16,14 +16,14 @@ using resources::Truth;
 
 namespace {
 
-// Above all that the restore itself can have had: its own status is gone.
-constexpr int64_t first_sequence = 1'000'000'000;
+// Of its attempts and sequence numbers; above all that the restore itself can have had: its own status is gone.
+constexpr int64_t first_number = 1'000'000'000;
 // How long its old database is kept, if there is one: spec.previousData is gone too.
 constexpr auto kept_for = std::chrono::hours(24);
 
 // Without a rollback the workload's start is the first step: the fence was down already.
 bool found_without_fence(const RestoreStatus& status) {
-    return status.step && status.step->name == "restart" && status.step->sequence == first_sequence;
+    return status.step && status.step->name == "restart" && status.step->sequence == first_number;
 }
 
 // Found without the fence, its new data may have been in place; then the old database is kept under another
@@ -85,7 +85,7 @@ Plan take_over(const World& world) {
         resources::ServerStatus status = world.server->status;
         status.take_over = save->status.step;
         if (status.take_over && !world.server->status.take_over)
-            status.take_over->sequence = std::max(status.take_over->sequence, first_sequence);
+            status.take_over->attempt = status.take_over->sequence = first_number;
         if (status != world.server->status) actions.push_back(SaveServer{std::move(status)});
     }
     plan.actions = std::move(actions);
