@@ -16,6 +16,7 @@
 #include "operator/catch_up.h"
 #include "operator/controller.h"
 #include "operator/http_server.h"
+#include "operator/let_go.h"
 #include "operator/options.h"
 
 namespace {
@@ -128,6 +129,14 @@ private:
     std::jthread thread_;
 };
 
+// Of an own namespace that is being deleted. The client of the work has stopped already.
+void let_go(Leadership& leadership, const op::Options& options) {
+    if (options.namespace_name.empty() || !leadership.leads().value_or(true)) return;
+    kube::Client client(leadership.door());
+    if (auto done = op::let_go_of_namespace(client, options.namespace_name); !done)
+        base::log_error("could not look whether the namespace is going", {{"error", to_text(done.error())}});
+}
+
 int run(const op::Options& options) {
     const sigset_t signals = block_signals();
     const auto config = kube::load_config({options.kubeconfig, options.context});
@@ -182,6 +191,7 @@ int run(const op::Options& options) {
     restore_queue.shut_down();
     server_queue.shut_down();
     controller.join();
+    let_go(leadership, options);
     leadership.end();
     base::log_info("stopped");
     return 0;

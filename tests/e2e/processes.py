@@ -3,6 +3,7 @@
 import concurrent.futures
 import os
 import re
+import select
 import signal
 import threading
 import time
@@ -53,6 +54,10 @@ class Held:
 
     def kill(self):
         self.send(signal.SIGKILL)
+
+    def wait_until_ended(self, timeout_seconds=30):
+        if not select.select([self.handle], [], [], timeout_seconds)[0]:
+            raise AssertionError(f"process {self.pid} did not end within {timeout_seconds} s")
 
     @classmethod
     def resume_all(cls):
