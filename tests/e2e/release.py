@@ -136,7 +136,7 @@ def delete_volumes_of(namespace):
 def tear_down(namespace):
     """Uninstalls the operator and takes everything away, the volumes after the namespace that uses them."""
     with contextlib.suppress(CommandError):
-        run("helm", "uninstall", NAME, f"--namespace={namespace}", "--wait", "--timeout=30s")
+        uninstall(namespace)
     kubectl("delete", "namespace", namespace, "--wait=false", "--ignore-not-found")
     deadline = time.monotonic() + 90
     with contextlib.suppress(CommandError):
@@ -147,23 +147,26 @@ def tear_down(namespace):
     delete_volumes_of(namespace)
 
 
+def install(namespace):
+    values = [
+        "crds.install=false,userRoles.create=false,image.pullPolicy=Never",
+        f"image.repository={OPERATOR_IMAGE},image.tag=dev",
+        f"agentImage.repository={AGENT_IMAGE},agentImage.tag=dev",
+    ]
+    options = [f"--namespace={namespace}", *(f"--set={value}" for value in values), "--wait", "--timeout=60s"]
+    run("helm", "install", NAME, str(ROOT / "charts" / "dbrestore"), *options)
+
+
+def uninstall(namespace):
+    run("helm", "uninstall", NAME, f"--namespace={namespace}", "--wait", "--timeout=30s")
+
+
 @contextlib.contextmanager
 def installed_operator(prefix, labels=None):
     """A namespace with an operator that watches it and nothing else."""
     with temporary_namespace(prefix, labels) as namespace:
         try:
-            run(
-                "helm",
-                "install",
-                NAME,
-                str(ROOT / "charts" / "dbrestore"),
-                f"--namespace={namespace}",
-                "--set=crds.install=false,userRoles.create=false,image.pullPolicy=Never",
-                f"--set=image.repository={OPERATOR_IMAGE},image.tag=dev",
-                f"--set=agentImage.repository={AGENT_IMAGE},agentImage.tag=dev",
-                "--wait",
-                "--timeout=60s",
-            )
+            install(namespace)
             yield Operator(namespace)
         finally:
             Held.resume_all()

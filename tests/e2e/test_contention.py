@@ -2,12 +2,14 @@
 
 import contextlib
 import copy
+import os
 import threading
+from pathlib import Path
 
 import pytest
 
 import restores
-from processes import Held, catch_agent, environment_of, find_process
+from processes import Held, catch_agent, find_process
 from restores import must_be_as_the_status_says
 from support.kubectl import CommandError, kubectl, kubectl_json, wait_for
 
@@ -128,9 +130,11 @@ def test_a_workload_that_is_made_anew_is_started_on_the_restored_data(preparing)
 
 
 def postmaster_of(shop):
+    uid = shop.pod()["metadata"]["uid"]
+
     def matches(words, pid):
-        is_server = words[0].endswith("postgres") and len(words) > 1
-        return is_server and environment_of(pid).get("POSTGRES_PASSWORD") == shop.password
+        is_server = os.path.basename(words[0]) == "postgres"
+        return is_server and uid in Path(f"/proc/{pid}/cgroup").read_text().replace("_", "-")
 
     return Held(find_process(matches))
 
