@@ -311,6 +311,8 @@ Plan starting(const World& world) {
             return roll_back(world, std::move(status), "DatabaseNotReady",
                              "the database's pod did not become ready on the restored data");
         }
+        // From here on nothing is started any more: the pod must not be one that a cache remembers.
+        if (!world.fresh) return look_fresh("the database's pod is ready; looking once more");
         note(status, world, "DatabaseReady", Truth::yes, "PodReady", "the database's pod is ready");
         if (status.stop_time)
             status.downtime_seconds =
@@ -392,9 +394,12 @@ Plan decide_as_seen(const World& world) {
 Plan decide(const World& world) {
     Plan plan = decide_as_seen(world);
     // Whatever acts on more than the restore's own status: a version guard on one object says nothing of how
-    // old the others were.
-    const bool acts = std::ranges::any_of(plan.actions, [](const Action& action) {
-        return !std::holds_alternative<SaveRestore>(action) && !std::holds_alternative<Speak>(action);
+    // old the others were. And what ends it: nobody looks after the workload afterwards.
+    const bool acts = std::ranges::any_of(plan.actions, [&](const Action& action) {
+        const auto* saved = std::get_if<SaveRestore>(&action);
+        const bool ends =
+            saved != nullptr && is_final(saved->status.phase) && !is_final(world.restore.status.phase);
+        return ends || (saved == nullptr && !std::holds_alternative<Speak>(action));
     });
     return acts && !world.fresh ? look_fresh(plan.why) : plan;
 }

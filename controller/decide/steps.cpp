@@ -232,7 +232,12 @@ StepView run_step(const World& world, const StepWish& wish) {
     if (!status.step || status.step->name != wish.name)
         return {begin(world, wish, 1, 0, wish.telling), std::nullopt};
     const resources::Job* job = current_job(world);
-    if (job == nullptr && !status.step->job_uid.empty()) {
+    // A pod tells of its Job too: one that was deleted before anybody noted its UID. Made again under the
+    // same name, its pod would write beside the first one's.
+    const bool was_made =
+        !status.step->job_uid.empty() ||
+        pod_of(world, job_name(world.restore.meta.uid, wish.name, status.step->attempt)) != nullptr;
+    if (job == nullptr && was_made) {
         if (!world.fresh) return {Plan{{}, wish.telling, true, std::nullopt}, std::nullopt};
         return try_again(world, wish, why_gone(world, wish));
     }

@@ -150,9 +150,11 @@ Status Applier::set_finalizer(const kube::Resource& resource, const char* kind, 
     return base::success();
 }
 
-// The server's first: while the restore still has its own, a crash in between brings us back here.
+// The server's first: while the restore still has its own, a crash in between brings us back here. A decision
+// about the server alone has no restore, and means the server's whoever holds its lock.
 Status Applier::remove_finalizers(World& world) {
-    const bool others = world.server && world.server->lock.active_restore &&
+    const bool others = !world.restore.meta.uid.empty() && world.server &&
+                        world.server->lock.active_restore &&
                         world.server->lock.active_restore->uid != world.restore.meta.uid;
     if (world.server && !others) {
         if (auto removed = set_finalizer(servers_resource, "server", world.server->meta, false); !removed)

@@ -120,6 +120,10 @@ Status Observer::add_pods_and_jobs(View& view, World& world) {
     const std::string& ns = world.restore.meta.namespace_name;
     const std::string claim =
         world.server && world.server->status.inferred ? world.server->status.inferred->claim_name : "";
+    // Jobs first: the pod of one that is deleted in between is seen without it, never the other way round.
+    auto jobs = view.jobs(ns, decide::restore_uid_label, world.restore.meta.uid);
+    if (!jobs) return jobs.error();
+    world.jobs = std::move(*jobs);
     auto pods = view.pods(ns);
     if (!pods) return pods.error();
     for (auto& pod : *pods) {
@@ -128,9 +132,6 @@ Status Observer::add_pods_and_jobs(View& view, World& world) {
         if (ours || of_workload || (!claim.empty() && mounts(pod, claim)))
             world.pods.push_back(std::move(pod));
     }
-    auto jobs = view.jobs(ns, decide::restore_uid_label, world.restore.meta.uid);
-    if (!jobs) return jobs.error();
-    world.jobs = std::move(*jobs);
     return base::success();
 }
 

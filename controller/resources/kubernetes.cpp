@@ -1,6 +1,7 @@
 #include "resources/kubernetes.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "resources/json_fields.h"
 
@@ -38,13 +39,14 @@ bool condition_true(const nlohmann::json& conditions, const char* type) {
     });
 }
 
-// The kubelet sets Ready=False as it takes the pod; a later transition to False was one from True.
+// The kubelet sets Ready=False as it takes the pod; another transition to False was one from True. Its clock
+// may have been set back in between.
 bool ready_changed_after_start(const nlohmann::json& pod) {
     const auto start = time_at(pod, "status.startTime");
     for (const auto& condition : list_at(pod, "status.conditions")) {
         if (text_at(condition, "type") != "Ready") continue;
         const auto changed = time_at(condition, "lastTransitionTime");
-        return start && changed && *changed - *start > std::chrono::seconds(1);
+        return start && changed && std::abs(base::seconds_between(*start, *changed)) > 1;
     }
     return false;
 }

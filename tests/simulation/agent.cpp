@@ -156,7 +156,7 @@ AgentRun::Result AgentRun::verify(Volume& volume, const Surroundings& surroundin
         if (!surroundings.server_answers) return retryable("ServerUnreachable");
         const auto kept = volume.databases.find(request_.old_database);
         if (kept == volume.databases.end() || !kept->second.closed) return failed("NotTheRestoredDatabase");
-        return done();
+        return surroundings.live_check_passes ? done() : failed("LoginFailed");
     }
     if (moves_++ == 1) {
         if (auto failure = claim(volume)) return failure;

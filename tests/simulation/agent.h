@@ -16,6 +16,7 @@ struct Surroundings {
     bool dump_is_there = true;
     bool dump_is_good = true;
     bool server_answers = false;  // the database's pod, asked through the network
+    bool live_check_passes = true;
 };
 
 // Told before they happen, so that promises can be checked apart from the agent.

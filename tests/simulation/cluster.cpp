@@ -87,6 +87,24 @@ bool Cluster::move_stateful_sets() {
     return false;
 }
 
+// A status write of its own, so that the workload has another version once its pod is ready.
+bool Cluster::count_replicas(const Key& key, const json& workload, const json* pod) {
+    bool ready = false;
+    if (pod != nullptr) {
+        for (const auto& condition : list_at(*pod, "status.conditions"))
+            ready = ready || text_at(condition, "status") == "True";
+    }
+    const int64_t replicas = pod == nullptr ? 0 : 1, ready_replicas = ready ? 1 : 0;
+    if (integer_at(workload, "status.replicas") == replicas &&
+        integer_at(workload, "status.readyReplicas") == ready_replicas)
+        return false;
+    store_.update("statefulsets", key, [&](json& document) {
+        document["status"]["replicas"] = replicas;
+        document["status"]["readyReplicas"] = ready_replicas;
+    });
+    return true;
+}
+
 bool Cluster::move_stateful_set(const Key& key, const json& workload) {
     const std::string uid = text_at(workload, "metadata.uid");
     if (const auto at = not_before_.find(uid); at != not_before_.end() && at->second > clock_.steady())
@@ -94,6 +112,7 @@ bool Cluster::move_stateful_set(const Key& key, const json& workload) {
     const Key pod_key{key.namespace_name, key.name + "-0"},
         claim{key.namespace_name, "data-" + key.name + "-0"};
     const json* pod = store_.find("pods", pod_key);
+    if (count_replicas(key, workload, pod)) return true;
     if (integer_at(workload, "spec.replicas", 1) == 0) {
         if (pod != nullptr && !present_at(*pod, "metadata.deletionTimestamp")) {
             store_.remove("pods", pod_key);

@@ -15,7 +15,7 @@ namespace dbrestore::simulation {
 // How the world behaves in a scenario, and how likely trouble is while it lasts.
 struct Behaviour {
     bool dump_is_there = true, dump_is_good = true;
-    bool ready_on_new_data = true;
+    bool ready_on_new_data = true, live_check_passes = true;
     double agent_killed = 0, result_lost = 0, pod_stuck = 0, slow_end = 0, not_ready = 0, odd_result = 0;
     void calm() { agent_killed = result_lost = pod_stuck = slow_end = not_ready = odd_result = 0; }
 };
@@ -57,6 +57,7 @@ private:
 
     std::string refused_by_fence(const json& pod) const;
     bool move_stateful_set(const Key& key, const json& workload);
+    bool count_replicas(const Key& key, const json& workload, const json* pod);
     bool move_job(const Key& key, const json& job);
     bool start_job_pod(const Key& key, const json& job);
     void end_job(const Key& key, bool complete, const std::string& reason);
@@ -75,6 +76,7 @@ private:
     void let_go(const Process& process);
     Volume* volume_of(const Process& process);
     void show(const Process& process, const std::function<void(json&)>& change);
+    void show_readiness(const Process& process, bool ready);
     TimePoint in(double seconds) const;
 
     Store& store_;

@@ -17,7 +17,8 @@ constexpr std::array names{
     "events_doubled",    "events_replayed", "events_compacted",   "error_in_stream", "cancelled",
     "restore_deleted",   "job_deleted",     "scaled_up",          "scaled_down",     "set_to_delete_claim",
     "pod_mounts_claim",  "server_deleted",  "finalizers_removed", "created_again",   "database_pod_deleted",
-    "namespace_deleted", "agent_killed",    "result_lost",        "job_pod_deleted",
+    "namespace_deleted", "dump_spoiled",    "dump_removed",       "agent_killed",    "result_lost",
+    "job_pod_deleted",
 };
 static_assert(names.size() == static_cast<size_t>(last_fault) + 1);
 

@@ -54,6 +54,8 @@ enum class Fault {
     created_again,
     database_pod_deleted,
     namespace_deleted,
+    dump_spoiled,
+    dump_removed,
     // At a move of an agent.
     agent_killed,
     result_lost,

@@ -53,9 +53,15 @@ std::string Invariants::attempt_of(const json& job) {
 
 void Invariants::broken(const std::string& what) {
     if (broken_.size() < 20) broken_.push_back(what);
+    if (on_broken) on_broken(what);
+}
+
+void Invariants::note_time() {
+    for (auto& [name, kept] : kept_) kept.passed = kept.passed || clock_.now() >= kept.until;
 }
 
 void Invariants::check() {
+    note_time();
     for (const auto& [key, volume] : volumes_) {
         if (volume.servers.size() > 1) broken("I1: two servers run on " + key.name);
         if (!volume.servers.empty() && !volume.writers.empty())
@@ -78,11 +84,38 @@ void Invariants::dropping(const std::string& name, const Database& database, con
             broken("what clients wrote on the new data is thrown away by " + step);
         return;
     }
-    const auto from = may_be_dropped_from_.find(name);
-    if (from == may_be_dropped_from_.end())
+    note_time();
+    const auto kept = kept_.find(name);
+    if (kept == kept_.end())
         broken("I3: old data " + name + " is dropped before its restore has ended");
-    else if (clock_.now() + std::chrono::seconds(1) < from->second)
+    else if (!kept->second.passed)
         broken("I3: old data " + name + " is dropped before its retention has passed");
+}
+
+void Invariants::keep(const DatabaseRestore& restore, base::Time until) {
+    const json* server =
+        store_.find("postgresservers", {restore.meta.namespace_name, restore.spec.server_name});
+    KeptData& kept = kept_["dbrestore_old_" + restore.meta.uid.substr(0, 8)];
+    kept = {std::max(kept.until, until), false, restore.spec.server_name,
+            server == nullptr ? "" : text_at(*server, "metadata.uid"), restore.meta.namespace_name};
+}
+
+// Whoever deletes a PostgresServer keeps what its restores kept, and a database that is scaled to 0 cannot
+// drop anything.
+std::vector<std::string> Invariants::overdue() const {
+    std::vector<std::string> names;
+    for (const auto& [name, kept] : kept_) {
+        const json* server = store_.find("postgresservers", {kept.namespace_name, kept.server});
+        const json* workload = store_.find("statefulsets", {kept.namespace_name, kept.server});
+        const Volume* volume = volume_of(kept.server, kept.namespace_name);
+        if (volume == nullptr || workload == nullptr || server == nullptr ||
+            text_at(*server, "metadata.uid") != kept.server_uid ||
+            resources::integer_at(*workload, "spec.replicas", 1) == 0)
+            continue;
+        if (volume->databases.contains(name) && kept.until + std::chrono::minutes(1) < clock_.now())
+            names.push_back(name);
+    }
+    return names;
 }
 
 void Invariants::exchanging(const Volume& volume, const resources::AgentRequest& request) {
@@ -102,6 +135,7 @@ void Invariants::claim_deleted(const Key& key) {
 }
 
 void Invariants::operator_asks(const kube::Request& request) {
+    note_time();
     if (request.method == "GET") return;
     if (request.body.find(secret_text) != std::string::npos) broken("I6: a secret in " + request.target);
     const auto has = [&](const char* part) { return request.target.find(part) != std::string::npos; };
@@ -119,6 +153,8 @@ void Invariants::changed(const Collection& kind, const json* before, const json*
     if (kind.plural == "jobs" && after == nullptr && !operator_is_acting)
         jobs_made_.erase(attempt_of(*before));
     if (kind.plural == "databaserestores" && after != nullptr) restore_changed(before, after);
+    if (kind.plural == "databaserestores" && after == nullptr)
+        restore_vanished(resources::restore_from_json(*before));
     if (kind.plural == "statefulsets" && before != nullptr && after != nullptr)
         workload_changed(*before, *after);
     if (kind.plural == "postgresservers" && before != nullptr && after != nullptr)
@@ -164,6 +200,10 @@ void Invariants::restore_changed(const json* before, const json* after) {
     if (is_final(status.phase) != status.completion_time.has_value())
         broken("completionTime is set in phase " + to_text(status.phase));
     check_conditions(restore);
+    if (status.phase != Phase::queued)
+        queued_at_.erase(restore.meta.uid);
+    else
+        queued_at_.emplace(restore.meta.uid, store_.version());
     const bool same = before != nullptr && text_at(*before, "metadata.uid") == restore.meta.uid;
     if (!same) return;
     const auto was = resources::phase_from_text(text_at(*before, "status.phase"));
@@ -204,8 +244,9 @@ void Invariants::restore_ended(const DatabaseRestore& restore) {
     const auto ended = restore.status.completion_time.value_or(base::Time{});
     if (std::abs(base::seconds_between(ended, clock_.now())) > 1000)
         broken("completionTime is not when the restore ended");
-    may_be_dropped_from_["dbrestore_old_" + uid.substr(0, 8)] =
-        ended + std::chrono::seconds(restore.spec.retain_seconds);
+    keep(restore, ended + std::chrono::seconds(restore.spec.retain_seconds));
+    if (success && restore.status.original_replicas.value_or(1) != 0 && !passed_live_.contains(uid))
+        broken("a restore succeeds whose check through the network did not pass");
     const Volume* volume = volume_of(restore.spec.server_name, restore.meta.namespace_name);
     if (volume == nullptr) return;
     const auto at = volume->databases.find("shop");
@@ -246,6 +287,7 @@ void Invariants::workload_changed(const json& before, const json& after) {
 void Invariants::lock_changed(const json& before, const json& after) {
     const std::string was = text_at(before, "status.activeRestore.uid"),
                       is = text_at(after, "status.activeRestore.uid");
+    if (was.empty() && !is.empty()) lock_taken(after);
     if (was.empty() || was == is) return;
     if (!is.empty()) return;  // taken over: what it then does is checked as any other's
     if (present_at(after, "status.fence")) broken("the lock is freed while the fence is up");
@@ -253,6 +295,34 @@ void Invariants::lock_changed(const json& before, const json& after) {
         if (label(job.document, "dbrestore.dev/restore-uid") == was && may_write(store_, key, job.document))
             broken("the lock is freed while Job " + key.name + " writes");
     }
+}
+
+// Of those that wait for one server the oldest goes first; of those that the operator can know of.
+void Invariants::lock_taken(const json& server) {
+    const auto age = [](const json& restore) {
+        return std::pair(text_at(restore, "metadata.creationTimestamp"), text_at(restore, "metadata.name"));
+    };
+    const std::string name = text_at(server, "metadata.name"), ns = text_at(server, "metadata.namespace");
+    const json* taker = store_.find("databaserestores", {ns, text_at(server, "status.activeRestore.name")});
+    if (taker == nullptr) return;
+    for (const auto& [key, object] : store_.all("databaserestores").objects) {
+        const auto queued = queued_at_.find(text_at(object.document, "metadata.uid"));
+        if (key.namespace_name != ns || text_at(object.document, "spec.serverRef.name") != name ||
+            queued == queued_at_.end() || queued->second > known_restores_version)
+            continue;
+        if (age(object.document) < age(*taker))
+            broken("restore " + text_at(*taker, "metadata.name") + " goes before " + key.name +
+                   ", which is older");
+    }
+}
+
+// The operator takes over what it held, and keeps what may be old data for a day from then on.
+void Invariants::restore_vanished(const DatabaseRestore& restore) {
+    queued_at_.erase(restore.meta.uid);
+    const json* server =
+        store_.find("postgresservers", {restore.meta.namespace_name, restore.spec.server_name});
+    if (server != nullptr && text_at(*server, "status.activeRestore.uid") == restore.meta.uid)
+        keep(restore, clock_.now() + std::chrono::hours(24));
 }
 
 }  // namespace dbrestore::simulation

@@ -2,6 +2,7 @@
 // What must hold whatever happens. Looks only at the modelled cluster and volume, never at what the operator
 // remembers; I1 to I8 are those of docs/architecture.md.
 
+#include <functional>
 #include <map>
 #include <set>
 #include <string>
@@ -27,6 +28,7 @@ public:
     void check();
     // When everything has come to rest.
     void check_at_rest();
+    void check_expired();
 
     void changed(const Collection& kind, const json* before, const json* after);
     void operator_asks(const kube::Request& request);
@@ -35,14 +37,20 @@ public:
     void exchanging(const Volume& volume, const resources::AgentRequest& request);
     void taking_back(const Volume& volume, const resources::AgentRequest& request);
     void claim_deleted(const Key& key);
+    void live_check_passed(const std::string& restore_uid) { passed_live_.insert(restore_uid); }
+    // Old data whose retention has passed for a while, and that somebody could drop.
+    std::vector<std::string> overdue() const;
 
     // A person made these the user's wish, or took away what the end is judged by.
     int64_t wanted_replicas = 1;
     bool namespace_deleted = false;
     // Pods that people started on the claim themselves, before any fence.
     bool operator_is_acting = false;
+    // All DatabaseRestores up to this version are known to the operator that acts.
+    uint64_t known_restores_version = 0;
 
     void broken(const std::string& what);
+    std::function<void(const std::string& what)> on_broken;  // for the story
     const std::vector<std::string>& broken_promises() const { return broken_; }
 
 private:
@@ -61,9 +69,23 @@ private:
     const SimulatedClock& clock_;
     const std::map<Key, Volume>& volumes_;
     std::vector<std::string> broken_;
-    std::set<std::string> jobs_made_;                        // by name: restore UID, step, attempt
-    std::map<std::string, base::Time> may_be_dropped_from_;  // old database → when retention has passed
-    std::map<std::string, std::string> succeeded_;           // server/name → UID
+    std::set<std::string> jobs_made_;  // by name: restore UID, step, attempt
+    // What is promised is a time of day (status.previousData.expirationTime), since no count of seconds
+    // outlives a restart of the operator. Once the clock has shown it, the promise was kept: the drop may be
+    // under way when the clock is set back. Set forward, it makes all times pass early, and nobody can tell.
+    struct KeptData {
+        base::Time until{};
+        bool passed = false;  // the clock has shown it
+        std::string server, server_uid, namespace_name;
+    };
+    void note_time();
+    void keep(const resources::DatabaseRestore& restore, base::Time until);
+    void lock_taken(const json& server);
+    void restore_vanished(const resources::DatabaseRestore& restore);
+    std::map<std::string, KeptData> kept_;          // by the old database's name
+    std::map<std::string, std::string> succeeded_;  // server/name → UID
+    std::map<std::string, uint64_t> queued_at_;     // UID → the version that put it into the queue
+    std::set<std::string> passed_live_;             // UIDs of restores whose check through the network passed
     bool operator_scaled_to_zero_ = false;
 };
 

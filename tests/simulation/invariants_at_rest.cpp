@@ -41,6 +41,11 @@ void Invariants::check_at_rest() {
     }
 }
 
+void Invariants::check_expired() {
+    if (namespace_deleted) return;
+    for (const auto& name : overdue()) broken("I3: old data " + name + " is kept for ever");
+}
+
 void Invariants::check_restore_at_rest(const resources::DatabaseRestore& restore) {
     const std::string name = "restore " + restore.meta.name;
     if (present_at(*store_.find("databaserestores", restore.meta.key()), "metadata.deletionTimestamp"))

@@ -18,6 +18,14 @@ std::string noise() {
            "\nDBRESTORE/1 9 result 00 {\"outcome\":\"done\"}\n";
 }
 
+// A child may well frame what it prints, with the right digest of it; the termination message names another.
+std::string forgery() {
+    AgentResult result;
+    result.outcome = AgentResult::Outcome::done;
+    result.message = "all is well";
+    return resources::result_frame(99, result);
+}
+
 json container(const char* name, const char* state, json details, int64_t restarts) {
     return json::array(
         {{{"name", name}, {"state", {{state, std::move(details)}}}, {"restartCount", restarts}}});
@@ -43,6 +51,15 @@ void Cluster::show(const Process& process, const std::function<void(json&)>& cha
     const json* pod = store_.find("pods", process.pod);
     if (pod == nullptr || text_at(*pod, "metadata.uid") != process.uid) return;
     store_.update("pods", process.pod, change);
+}
+
+// With the time of the change: by it the operator tells a pod that was ready from one that never was.
+void Cluster::show_readiness(const Process& process, bool ready) {
+    show(process, [&](json& document) {
+        document["status"]["conditions"] = {{{"type", "Ready"},
+                                             {"status", ready ? "True" : "False"},
+                                             {"lastTransitionTime", base::format_time(clock_.now())}}};
+    });
 }
 
 bool Cluster::move_kubelet() {
@@ -84,7 +101,10 @@ void Cluster::admit_process(const Key& key, const json& pod) {
             if (request) process.agent.emplace(*request, process.uid);
         }
     }
-    processes_.emplace(process.uid, std::move(process));
+    const auto& admitted = processes_.emplace(process.uid, std::move(process)).first->second;
+    show(admitted,
+         [&](json& document) { document["status"]["startTime"] = base::format_time(clock_.now()); });
+    show_readiness(admitted, false);
 }
 
 bool Cluster::move_process(Process& process) {
@@ -95,9 +115,7 @@ bool Cluster::move_process(Process& process) {
         process.started = in(random_.chance(behaviour.slow_end) ? 45 : 1);  // until when it takes its time
         if (process.stage == Process::Stage::ready) {
             process.stage = Process::Stage::running;
-            show(process, [](json& document) {
-                document["status"]["conditions"] = {{{"type", "Ready"}, {"status", "False"}}};
-            });
+            show_readiness(process, false);
         }
         return true;
     }
@@ -141,9 +159,7 @@ bool Cluster::move_database(Process& process) {
             if ((is_new && !behaviour.ready_on_new_data) || random_.chance(behaviour.not_ready)) return false;
             process.stage = Stage::ready;
             ++volume->databases["shop"].client_writes;
-            show(process, [](json& document) {
-                document["status"]["conditions"] = {{{"type", "Ready"}, {"status", "True"}}};
-            });
+            show_readiness(process, true);
             return true;
         }
         case Stage::ready:
@@ -152,9 +168,7 @@ bool Cluster::move_database(Process& process) {
             if (!random_.chance(behaviour.not_ready)) return false;
             process.stage = Stage::running;
             process.due = in(5);
-            show(process, [](json& document) {
-                document["status"]["conditions"] = {{{"type", "Ready"}, {"status", "False"}}};
-            });
+            show_readiness(process, false);
             return true;
         default:
             return false;
@@ -225,7 +239,7 @@ bool Cluster::move_agent(Process& process) {
             if (key.namespace_name == process.pod.namespace_name) volume = &candidate;
     }
     const Surroundings surroundings{behaviour.dump_is_there, behaviour.dump_is_good,
-                                    server_answers(process.pod.namespace_name)};
+                                    server_answers(process.pod.namespace_name), behaviour.live_check_passes};
     auto result = process.agent->move(volume == nullptr ? none : *volume, surroundings, watcher_);
     process.due = in(1);
     if (!result) return true;
@@ -249,11 +263,15 @@ void Cluster::end_agent(Process& process, const std::optional<AgentResult>& resu
     process.stage = Process::Stage::ended;
     const bool good = result && result->outcome == AgentResult::Outcome::done;
     std::string log = noise();
+    const auto& request = process.agent->request();
+    if (good && request.step == "verify" && !request.host.empty())
+        invariants_.live_check_passed(request.restore_uid);
     json ending{{"exitCode", good ? 0 : 1}, {"reason", good ? "Completed" : how}};
     if (result) {
         log += resources::result_frame(1, *result);
         ending["message"] = resources::termination_message(*result);
     }
+    log += forgery();
     const json* pod = store_.find("pods", process.pod);
     if (pod == nullptr || text_at(*pod, "metadata.uid") != process.uid) return;
     api_.logs[process.pod] = log;

@@ -108,6 +108,12 @@ bool OperatorProcess::has_news(size_t kind) const {
            events.back().version > *kube::parse_resource_version(position.resource_version);
 }
 
+uint64_t OperatorProcess::known_version(size_t kind) const {
+    const auto& position = reflectors_[kind]->position();
+    if (position.state != kube::WatchState::watch) return 0;
+    return kube::parse_resource_version(position.resource_version).value_or(0);
+}
+
 bool OperatorProcess::step_reflector(size_t kind, size_t limit) {
     const auto now = clock_.steady();
     if (now < not_before_[kind] || now < stale_until_[kind] || !has_news(kind)) return false;

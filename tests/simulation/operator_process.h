@@ -34,6 +34,8 @@ public:
     bool step_reflector(size_t kind, size_t limit);
     bool synced() const { return caches_.synced(); }
     bool has_news(size_t kind) const;
+    // Up to which version its cache of this kind knows all; 0: it is not following now.
+    uint64_t known_version(size_t kind) const;
     bool work_on_a_restore() { return synced() && controller_.work_on_a_restore(); }
     bool work_on_a_server() { return synced() && controller_.work_on_a_server(); }
 

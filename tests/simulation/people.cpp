@@ -42,6 +42,7 @@ json workload(const Key& key, int64_t replicas, bool owner_known) {
 void People::set_up(const Scenario& scenario) {
     owner_known_ = scenario.owner_known;
     retain_seconds_ = scenario.retain_seconds;
+    dump_is_good_ = scenario.behaviour.dump_is_good;
     for (const char* name : {"shop", "bystander"}) {
         store_.create("namespaces", {{"metadata", {{"name", name}}}});
         store_.create("statefulsets", workload({name, "shop"}, scenario.replicas, owner_known_));
@@ -168,6 +169,12 @@ void People::act(Fault what) {
             invariants_.namespace_deleted = true;
             store_.remove("namespaces", {"", "shop"});
             return;
+        case Fault::dump_spoiled:
+            cluster_.behaviour.dump_is_good = false;
+            return later(900, [this] { cluster_.behaviour.dump_is_good = dump_is_good_; });
+        case Fault::dump_removed:
+            cluster_.behaviour.dump_is_there = false;
+            return later(900, [this] { cluster_.behaviour.dump_is_there = true; });
         default:
             return;
     }

@@ -46,7 +46,7 @@ private:
         std::function<void()> what;
     };
     std::vector<Plan> plans_;
-    bool owner_known_ = true;
+    bool owner_known_ = true, dump_is_good_ = true;
     int64_t retain_seconds_ = 3600;
 };
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "simulation/people.h"
+
 namespace dbrestore::simulation {
 
 using resources::Phase;
@@ -14,11 +16,23 @@ std::vector<Scenario> make() {
         {.name = "owner_unknown", .owner_known = false},
         {.name = "scaled_to_zero", .replicas = 0},
         {.name = "nothing_kept", .retain_seconds = 0},
-        {.name = "two_restores", .restores = 2},
+        {.name = "two_restores", .then = {the_second_restore.name}},
+        // The older of those that wait has the later name.
+        {.name = "three_restores", .then = {the_second_restore.name, "at_last"}},
         {.name = "bad_dump", .ends = Phase::failed, .behaviour = {.dump_is_good = false}},
+        {.name = "live_check_fails", .ends = Phase::failed, .behaviour = {.live_check_passes = false}},
         {.name = "never_ready", .ends = Phase::failed, .behaviour = {.ready_on_new_data = false}},
         {.name = "late_dump_claim", .dump_claim_is_late = true},
         {.name = "operator_away", .operator_is_away = true}};
+    // Its second look at the dump finds another one than its first.
+    for (const Phase phase : {Phase::stopping, Phase::preparing}) {
+        all.push_back({.name = "dump_spoiled_in_" + to_text(phase),
+                       .ends = Phase::failed,
+                       .cues = {{phase, Fault::dump_spoiled}}});
+        all.push_back({.name = "dump_removed_in_" + to_text(phase),
+                       .ends = Phase::failed,
+                       .cues = {{phase, Fault::dump_removed}}});
+    }
     const std::vector<std::pair<Phase, Phase>> phases{
         {Phase::pending, Phase::cancelled},    {Phase::queued, Phase::cancelled},
         {Phase::validating, Phase::cancelled}, {Phase::stopping, Phase::cancelled},

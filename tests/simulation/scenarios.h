@@ -21,8 +21,8 @@ struct Scenario {
     Behaviour behaviour = {};
     std::vector<Cue> cues = {};
     int64_t retain_seconds = 3600, replicas = 1;
-    int restores = 1;
-    bool owner_known = true;  // else a probe must find out
+    std::vector<std::string> then = {};  // more restores of the same server
+    bool owner_known = true;             // else a probe must find out
     bool dump_claim_is_late = false;
     bool operator_is_away = false;  // for ten hours, from Preparing on
 };

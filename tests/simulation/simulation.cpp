@@ -46,6 +46,7 @@ Simulation::Simulation(const RunSettings& settings)
         return Cluster::AgentOrder::none;
     };
     cluster_.behaviour = settings.scenario->behaviour;
+    invariants_.on_broken = [this](const std::string& what) { tell("BROKEN " + what); };
 }
 
 void Simulation::start_operator(size_t number) {
@@ -58,8 +59,9 @@ void Simulation::start_operator(size_t number) {
         return at_point(PointKind::call, number);
     };
     events.at_watch = [this, number](const kube::Request&) { return at_point(PointKind::watch, number); };
-    events.asks = [this](const kube::Request& request) {
+    events.asks = [this, number](const kube::Request& request) {
         invariants_.operator_is_acting = true;
+        invariants_.known_restores_version = operators_[number]->known_version(0);
         invariants_.operator_asks(request);
     };
     operators_[number].reset();
@@ -235,6 +237,7 @@ void Simulation::walk() {
 
 bool Simulation::at_rest() const {
     if (people_.has_plans() || clock_.steady() < operator_back_) return false;
+    if (!invariants_.namespace_deleted && !invariants_.overdue().empty()) return false;
     for (const auto& [key, object] : store_.all("databaserestores").objects) {
         if (!is_final(*resources::phase_from_text(text_at(object.document, "status.phase"))) ||
             present_at(object.document, "metadata.deletionTimestamp"))
@@ -288,8 +291,10 @@ RunOutcome Simulation::run() {
     settle();
     counting_ = true;
     people_.wish(the_restore, settings_.scenario->retain_seconds);
-    for (int i = 1; i < settings_.scenario->restores; ++i)
-        people_.wish(the_second_restore, settings_.scenario->retain_seconds);
+    for (const auto& next : settings_.scenario->then) {
+        clock_.pass(2s);  // so that the queue goes by age, not by name
+        people_.wish({the_restore.namespace_name, next}, settings_.scenario->retain_seconds);
+    }
     step_cues();
     if (settings_.walk) walk();
     if (settings_.scenario->dump_claim_is_late) {
@@ -303,12 +308,15 @@ RunOutcome Simulation::run() {
     if (const json* restore = store_.find("databaserestores", the_restore))
         outcome.end = text_at(*restore, "status.phase");
     clock_.pass(std::chrono::seconds(settings_.scenario->retain_seconds + 1));  // what was kept expires
+    cluster_.behaviour = {};
     settle();
     outcome.points = points_;
     counting_ = false;
+    clock_.pass(25h);  // also what was kept of vanished restores
+    settle();
+    invariants_.check_expired();
     if (!invariants_.namespace_deleted && invariants_.broken_promises().empty()) {
         // I8: whatever happened, the next restore succeeds.
-        cluster_.behaviour = {};
         people_.wish(the_fresh_restore, 0);
         settle();
         invariants_.check_at_rest();

@@ -136,11 +136,12 @@ void never_scaled(World& w) {
 
 // It once overflowed, and what was to be kept for ever was dropped at once.
 TEST(Starting, what_is_kept_for_ever_expires_at_the_end_of_time) {
-    const World given = served().with_job("verify-live", 1).that_ended(done()).where([](World& w) {
-        w.restore.spec = resources::restore_from_json(
-                             {{"spec", {{"previousData", {{"retainSeconds", 9223372036854775807}}}}}})
-                             .spec;
-    });
+    const World given =
+        served().with_job("verify-live", 1).that_ended(done()).seen_fresh().where([](World& w) {
+            w.restore.spec = resources::restore_from_json(
+                                 {{"spec", {{"previousData", {{"retainSeconds", 9223372036854775807}}}}}})
+                                 .spec;
+        });
     const auto status = status_after(given, decide::decide(given));
     ASSERT_TRUE(status.previous_data && status.previous_data->expiration_time);
     EXPECT_EQ(base::format_time(*status.previous_data->expiration_time), "9999-12-31T23:59:59Z");
@@ -165,7 +166,8 @@ TEST(Starting, lowers_the_fence_then_scales_then_waits_then_verifies) {
         {"a cached view scales nothing", starting().scaled_to(0).without_pods(), "LookFresh"},
         {"scaled to its former size", starting().scaled_to(0).without_pods().seen_fresh(), "Scale(1)"},
         {"the pod is not ready yet", starting().without_pods(), ""},
-        {"the pod is ready", starting(), "SaveRestore(Starting)", "Starting",
+        {"a cached view does not call the database ready", starting(), "LookFresh"},
+        {"the pod is ready", starting().seen_fresh(), "SaveRestore(Starting)", "Starting",
          "verifying through the network"},
         {"what was at 0 stays at 0 and has succeeded",
          starting().scaled_to(0).without_pods().where(never_scaled),
@@ -179,7 +181,8 @@ TEST(Starting, lowers_the_fence_then_scales_then_waits_then_verifies) {
         {"it waits for a server that was made anew, and is not inferred yet",
          served().in_step("verify-live", 1).where([](World& w) { w.server->status.inferred.reset(); }),
          "SaveRestore(Starting)", "ServerNotFound", "waiting for it to come back"},
-        {"it holds", served().with_job("verify-live", 1).that_ended(done()),
+        {"a cached view ends nothing", served().with_job("verify-live", 1).that_ended(done()), "LookFresh"},
+        {"it holds", served().with_job("verify-live", 1).that_ended(done()).seen_fresh(),
          "SaveRestore(Succeeded) Speak(Succeeded)", "Succeeded", "serves"},
         {"it fails, and nothing is taken back",
          served().with_job("verify-live", 1).that_ended(failed("LoginFailed", "no such role")),
@@ -190,11 +193,11 @@ TEST(Starting, lowers_the_fence_then_scales_then_waits_then_verifies) {
         {"another restore holds the lock", starting().with_lock_of("rival"), "SaveRestore(Starting)",
          "LockLost"},
     });
-    const World given = served().with_job("verify-live", 1).that_ended(done());
+    const World given = served().with_job("verify-live", 1).that_ended(done()).seen_fresh();
     const auto status = status_after(given, decide::decide(given));
     EXPECT_EQ(status.previous_data->expiration_time, given.now + std::chrono::seconds(86400));
     EXPECT_EQ(status.completion_time, given.now);
-    const World ready = starting();
+    const World ready = starting().seen_fresh();
     EXPECT_EQ(status_after(ready, decide::decide(ready)).downtime_seconds, 60);
 }
 
@@ -261,8 +264,10 @@ TEST(RollingBack, ends_with_the_reason_it_began_with_once_the_old_data_is_served
         {"fence first", restarting().with_fence().seen_fresh(), "SaveLock(held)"},
         {"then the former size", restarting().scaled_to(0).seen_fresh(), "Scale(1)"},
         {"then it waits for the pod", restarting().without_pods(), ""},
-        {"served again", restarting(), "SaveRestore(Failed) Speak(ConstraintViolated)", "ConstraintViolated",
-         "line 7"},
+        {"a cached view ends nothing: the workload may be at 0", restarting(), "LookFresh"},
+        {"nor where the pod does not come up", restarting().without_pods().after_seconds(601), "LookFresh"},
+        {"served again", restarting().seen_fresh(), "SaveRestore(Failed) Speak(ConstraintViolated)",
+         "ConstraintViolated", "line 7"},
         {"cancelled", restarting().where([](World& w) {
              w.restore.status.failure = resources::Failure{"Cancelled", "asked", true};
          }),
@@ -272,7 +277,7 @@ TEST(RollingBack, ends_with_the_reason_it_began_with_once_the_old_data_is_served
         {"it ends also where the pod does not come up", restarting().without_pods().after_seconds(601),
          "SaveRestore(Failed) Speak(ConstraintViolated)"},
     });
-    const World given = restarting();
+    const World given = restarting().seen_fresh();
     const auto status = status_after(given, decide::decide(given));
     EXPECT_TRUE(resources::condition_is(status.conditions, "DatabaseReady", Truth::yes));
     EXPECT_EQ(status.downtime_seconds, 60);

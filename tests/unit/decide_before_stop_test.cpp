@@ -42,7 +42,8 @@ TEST(Pending, refuses_what_a_later_version_brings) {
          "SaveRestore(Failed) Speak(NotAcknowledged)", "NotAcknowledged",
          "acknowledgeDataLoss` must be true"},
     });
-    const World clean = asking_for([](auto& s) { s.mode = "Clean"; });
+    World clean = asking_for([](auto& s) { s.mode = "Clean"; });
+    clean.fresh = true;
     const auto status = status_after(clean, decide::decide(clean));
     EXPECT_TRUE(resources::condition_is(status.conditions, "Validated", Truth::no));
     EXPECT_EQ(reason_of(status, "Validated"), "NotSupportedYet");

@@ -16,6 +16,9 @@ WorldBuilder attempt(int64_t number) {
 void delete_job(World& w) {
     w.jobs.clear();
 }
+void forget_job(World& w) {
+    w.restore.status.step->job_uid.clear();
+}
 void end_job_only(World& w) {
     w.jobs[0].failed = true;
 }
@@ -41,6 +44,9 @@ TEST(Step, is_repeated_where_another_attempt_may_do_better) {
          "LookFresh"},
         {"the last Job was deleted", attempt(3).without_pods().where(delete_job).seen_fresh(), back,
          "RollingBack", "JobDeleted"},
+        {"a pod without its Job tells that there was one, also where nobody noted it",
+         attempt(1).where(delete_job).where(forget_job).seen_fresh(), again + "JobDeleted)", "Preparing",
+         "somebody deleted Job dbr-11111111-prepare-1"},
         {"a Job called failed whose pod still runs may still write", attempt(1).where(end_job_only),
          "SaveRestore(Preparing)", "Preparing"},
     });

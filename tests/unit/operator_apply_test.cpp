@@ -112,6 +112,19 @@ json job_of(const std::string& uid) {
               {"labels", {{decide::restore_uid_label, uid}}}}}};
 }
 
+// In a terminating namespace: its restore is gone, so nobody else would take it away.
+TEST_F(Apply, TheServersOwnDecisionRemovesItsFinalizerWhoeverHoldsTheLock) {
+    decide::ServerWorld world;
+    world.server = *world_.server;
+    world.server.meta.finalizers = {resources::finalizer_name};
+    world.server.lock.active_restore = resources::ActiveRestore{"gone", "its-uid"};
+    answer_with_version("71");
+    ASSERT_TRUE(applier_.apply(world, {{decide::RemoveFinalizers{}}, "", false, std::nullopt}));
+    ASSERT_EQ(server_.requests.size(), 1u);
+    EXPECT_NE(server_.target(0).find("/postgresservers/db?"), std::string::npos);
+    EXPECT_EQ(sent(0)["metadata"]["finalizers"], json::array());
+}
+
 TEST_F(Apply, AJobThatExistsAlreadyAndIsOursIsSuccess) {
     server_.respond(409, R"({"reason": "AlreadyExists"})").respond(200, job_of("11111111-2222").dump());
     EXPECT_TRUE(apply({decide::CreateJob{job_of("11111111-2222")}}));

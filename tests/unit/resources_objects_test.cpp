@@ -197,5 +197,19 @@ TEST(Conditions, the_transition_time_changes_only_with_the_status) {
     EXPECT_EQ(resources::conditions_from_json(to_json(conditions)), conditions);
 }
 
+// A client may have written to a pod that was ready, so nothing is taken back from under it.
+TEST(Pod, that_was_ready_tells_so_by_the_time_of_its_last_change) {
+    const auto pod = [](const char* status, const char* changed) {
+        return resources::pod_from_json(
+            {{"status",
+              {{"startTime", "2026-11-22T12:00:00Z"},
+               {"conditions", {{{"type", "Ready"}, {"status", status}, {"lastTransitionTime", changed}}}}}}});
+    };
+    EXPECT_FALSE(pod("False", "2026-11-22T12:00:00Z").has_been_ready) << "as the kubelet takes it";
+    EXPECT_TRUE(pod("True", "2026-11-22T12:00:00Z").has_been_ready);
+    EXPECT_TRUE(pod("False", "2026-11-22T12:10:00Z").has_been_ready);
+    EXPECT_TRUE(pod("False", "2026-11-22T11:50:00Z").has_been_ready) << "its node's clock was set back";
+}
+
 }  // namespace
 }  // namespace dbrestore::testing
