@@ -7,15 +7,24 @@ start_time_of() {
     local stat fields
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     read -ra fields <<<"${stat##*) }"
+    [[ ${fields[0]} != Z ]] || return 1 # it has ended, and nobody has asked yet how
     echo "${fields[19]}"
+}
+
+# detached COMMAND...: with nothing that the caller holds open: its locks and pipes must not live as long as the cluster does.
+detached() {
+    local open
+    for open in "/proc/$BASHPID/fd"/*; do
+        ((${open##*/} < 3)) || eval "exec ${open##*/}>&-"
+    done
+    exec setsid "$@"
 }
 
 # start NAME COMMAND...: detached, with its log in the state directory.
 start() {
     local name=$1 pid
     shift
-    # 9 is the lock of hack/cluster, which must not live as long as the cluster does.
-    setsid "$@" </dev/null >>"$state/logs/$name.log" 2>&1 9>&- &
+    detached "$@" </dev/null >>"$state/logs/$name.log" 2>&1 &
     pid=$!
     echo "$pid $(start_time_of "$pid")" >"$run/pids/$name"
 }
