@@ -73,9 +73,19 @@ std::vector<PlannedFault> Campaign::singles_of(const Scenario& scenario) {
 
 void Campaign::singles(const Scenario& scenario) {
     const auto all = singles_of(scenario);
-    for (size_t i = 0; i < all.size(); i += settings_.stride) {
+    for (const auto& single : all) {
         if (is_enough()) return;
-        play(scenario, {all[i]});
+        play(scenario, {single});
+    }
+}
+
+void Campaign::sample_singles(const Scenario& scenario) {
+    Random random(settings_.seed);
+    const RunOutcome clean = play(scenario, {});
+    for (const Fault fault : all_faults()) {
+        const uint64_t points = clean.points.at(static_cast<size_t>(kind_of(fault)));
+        for (uint64_t i = 0; i < settings_.sample && points > 0 && !is_enough(); ++i)
+            play(scenario, {{random.below(points), fault}});
     }
 }
 
@@ -126,7 +136,8 @@ bool Campaign::run() {
             if (!is_enough()) play(*scenario, settings_.faults);
     }
     if (settings_.what == "--singles") {
-        for (const Scenario* scenario : chosen()) singles(*scenario);
+        for (const Scenario* scenario : chosen())
+            settings_.sample > 0 ? sample_singles(*scenario) : singles(*scenario);
     }
     if (settings_.what == "--pairs" && settings_.sample > 0) sample_pairs();
     if (settings_.what == "--pairs" && settings_.sample == 0) {

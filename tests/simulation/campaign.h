@@ -14,7 +14,6 @@ struct CampaignSettings {
     const Scenario* scenario = nullptr;  // null: all
     std::pair<uint64_t, uint64_t> seeds{1, 1}, range{0, UINT64_MAX};
     uint64_t seed = 1, steps = 0, sample = 0;
-    uint64_t stride = 1;        // of the singles, every which one is played
     double budget_seconds = 0;  // 0: none
     std::vector<PlannedFault> faults;
     bool first_only = false;  // stop at the first failure
@@ -38,6 +37,7 @@ private:
     RunOutcome play(const Scenario& scenario, const std::vector<PlannedFault>& faults);
     std::vector<PlannedFault> singles_of(const Scenario& scenario);
     void singles(const Scenario& scenario);
+    void sample_singles(const Scenario& scenario);
     void pairs(const Scenario& scenario);
     void sample_pairs();
     void list() const;

@@ -17,7 +17,7 @@ constexpr const char* usage = R"(usage: simulation WHAT [OPTION...]
   --seeds A..B            the walks of these seeds
   --steps N               as many walks as it takes for N steps of the scheduler, from --from (1) on
   --run [--faults LIST]   one scenario with these faults: 12:crash_before,40:error_409
-  --singles               each fault at each point of each scenario
+  --singles               each fault at each point of each scenario, or at --sample N points drawn by --seed
   --pairs                 each pair of them: all, or --sample N drawn by --seed, or those of --range A..B
   --list                  the scenarios and faults
 
