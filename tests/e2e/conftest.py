@@ -7,7 +7,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from processes import Held  # noqa: E402
+from processes import Held, at_once  # noqa: E402
 from release import installed_operator, story  # noqa: E402
 from shop import Shop  # noqa: E402
 from support.kubectl import ROOT, environment, kubectl, kubectl_json, wait_for  # noqa: E402
@@ -47,6 +47,12 @@ def namespace(operator):
 @pytest.fixture(scope="module")
 def shared_shop(namespace):
     return Shop(namespace).deploy().fill().register()
+
+
+@pytest.fixture(scope="module")
+def shops(namespace):
+    """Two databases for two restores at once (every_step.py)."""
+    return at_once(lambda name: Shop(namespace, name).deploy().fill().register(), ["shop", "store"])
 
 
 @pytest.fixture

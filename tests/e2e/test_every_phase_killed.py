@@ -1,36 +1,25 @@
-"""In every phase the operator is killed, and in every phase the agent. The API server: test_bad_days.py."""
+"""In every phase the operator is killed, and in every phase the agent. The API server: test_every_phase_api_server.py."""
 
-import pytest
-
-from every_step import STEPS, databases_for, hold_one_in_each
+from every_step import each_pair, go_on, hold_one_in_each
 
 
-@pytest.fixture(scope="module")
-def shops(namespace):
-    return databases_for(namespace)
+def must_have_ended_as_they_should(held):
+    for one in held:
+        # The one in RollingBack had been cancelled.
+        one.must_have_ended("Cancelled" if one.step == "rollback" else "Succeeded")
 
 
-def the_operator_is_killed(operator, held):
+@each_pair()
+def test_the_operator_is_killed(operator, shops, steps):
+    held = hold_one_in_each(shops, steps)
     operator.kill()
-    for one in held.values():
-        one.agent.resume()
+    go_on(held)
+    must_have_ended_as_they_should(held)
 
 
-def the_agent_is_killed(operator, held):
-    for one in held.values():
+@each_pair()
+def test_the_agent_is_killed(shops, steps):
+    held = hold_one_in_each(shops, steps)
+    for one in held:
         one.agent.kill()
-
-
-@pytest.fixture(
-    scope="module", params=[the_operator_is_killed, the_agent_is_killed], ids=lambda kill: kill.__name__
-)
-def struck(request, operator, shops):
-    held = hold_one_in_each(shops)
-    request.param(operator, held)
-    return held
-
-
-@pytest.mark.parametrize("step", STEPS)
-def test_and_the_restore_ends_as_it_should(struck, step):
-    # The one in RollingBack had been cancelled.
-    struck[step].must_have_ended("Cancelled" if step == "rollback" else "Succeeded")
+    must_have_ended_as_they_should(held)

@@ -1,0 +1,46 @@
+"""In every phase the API server is killed, and comes back some seconds later."""
+
+import time
+
+import pytest
+
+import restores
+from bad_days import must_have_restored, must_have_run_each_step_once, step_by_step, without
+from every_step import PHASES, STEPS
+from processes import Traps
+
+pytestmark = pytest.mark.alone
+AWAY_SECONDS = 3
+FORWARD = [step for step in STEPS if step != "rollback"]
+
+
+def strike(agent):
+    """The step ends while nobody can be told."""
+    with without("kube-apiserver"):
+        agent.resume()
+        time.sleep(AWAY_SECONDS)
+
+
+def test_in_every_phase_of_one_restore(shop):
+    copies = shop.dump_and_change()
+    restore = restores.of_shop(shop, copies.path)
+    for _, agent in step_by_step(restore, FORWARD):
+        strike(agent)
+    must_have_restored(shop, restore, copies)
+
+
+def test_while_rolling_back(shop):
+    copies = shop.dump_and_change()
+    restore = restores.of_shop(shop, copies.path)
+    with Traps() as traps:
+        traps.set(restore.uid, "prepare")
+        traps.set(restore.uid, "rollback")
+        agent = traps.wait(restore.uid, "prepare")
+        restore.cancel()
+        agent.resume()
+        agent = traps.wait(restore.uid, "rollback")
+    restore.wait_for_phase(PHASES["rollback"])
+    strike(agent)
+    restores.must_be_as_the_status_says(shop, restore, copies)
+    restore.must_have("Cancelled")
+    must_have_run_each_step_once(restore)
