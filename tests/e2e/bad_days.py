@@ -37,7 +37,8 @@ def step_by_step(restore, steps):
         for step in steps:
             traps.set(uid, step)
         for step in steps:
-            agent = traps.wait(uid, step)
+            # After a bad day the cluster itself needs a minute until it starts pods again.
+            agent = traps.wait(uid, step, timeout_seconds=240)
             restore.wait_for_phase(PHASES[step])
             yield step, agent
 
