@@ -75,7 +75,9 @@ void Campaign::singles(const Scenario& scenario) {
     const auto all = singles_of(scenario);
     for (const auto& single : all) {
         if (is_enough()) return;
-        play(scenario, {single});
+        const bool asked = single.fault == settings_.fault.value_or(single.fault) &&
+                           single.point >= settings_.range.first && single.point <= settings_.range.second;
+        if (asked) play(scenario, {single});
     }
 }
 

@@ -2,6 +2,7 @@
 // Many runs: walks of many seeds, each fault at each point, each pair of them.
 
 #include <chrono>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ struct CampaignSettings {
     uint64_t seed = 1, steps = 0, sample = 0;
     double budget_seconds = 0;  // 0: none
     std::vector<PlannedFault> faults;
+    std::optional<Fault> fault;  // of singles: this one only
     bool first_only = false;  // stop at the first failure
     bool tell = false;
 };

@@ -17,7 +17,8 @@ constexpr const char* usage = R"(usage: simulation WHAT [OPTION...]
   --seeds A..B            the walks of these seeds
   --steps N               as many walks as it takes for N steps of the scheduler, from --from (1) on
   --run [--faults LIST]   one scenario with these faults: 12:crash_before,40:error_409
-  --singles               each fault at each point of each scenario, or at --sample N points drawn by --seed
+  --singles               each fault at each point of each scenario, or at --sample N points drawn by --seed; of one
+                          --fault NAME, of points --range A..B
   --pairs                 each pair of them: all, or --sample N drawn by --seed, or those of --range A..B
   --list                  the scenarios and faults
 
@@ -65,6 +66,9 @@ bool parse(int count, char** arguments, CampaignSettings& settings) {
             settings.what = name;
         } else if (name == "--faults") {
             if (!parse_faults(value(), settings.faults)) return false;
+        } else if (name == "--fault") {
+            settings.fault = fault_from_text(value());
+            if (!settings.fault) return false;
         } else if (name == "--scenario") {
             settings.scenario = scenario_named(value());
             if (settings.scenario == nullptr) return false;
