@@ -323,6 +323,8 @@ Plan starting(const World& world) {
     const auto* pod = ready_database_pod(world);
     const bool asked = status.step->name == "verify-live" && !status.step->job_uid.empty();
     if (pod == nullptr && !asked) {
+        // It was being stopped when it turned out to be ready.
+        if (auto plan = let_run(world)) return *plan;
         const auto ready_since =
             resources::find_condition(status.conditions, "DatabaseReady")->last_transition_time;
         if (base::seconds_between(ready_since, world.now) < pod_ready_within_seconds)

@@ -47,6 +47,8 @@ Plan rolling_back(const World& world) {
     if (status.previous_data && !begun && may_have_served(world)) {
         // The restored data came up after all, before it was taken back: a client may have written already.
         status.failure.reset();
+        // Noted, since the pod that shows it may be gone at the next look: from now on nothing is taken back.
+        note(status, world, "DatabaseReady", Truth::yes, "PodReady", "the database's pod was ready");
         return enter(world, std::move(status), Phase::starting,
                      "the database's pod became ready on the restored data, which therefore stays");
     }

@@ -4,6 +4,7 @@
 #include "decide/history.h"
 #include "decide/inference.h"
 #include "decide/jobs.h"
+#include "decide/narrate.h"
 #include "decide/phases.h"
 #include "decide/take_over.h"
 #include "decide/undo.h"
@@ -182,6 +183,12 @@ Plan decide_server(const ServerWorld& world) {
         return plan;
     }
     if (world.vanished) return take_over(*world.vanished);
+    // Left by an end that was interrupted once the lock was free. Whoever takes the lock meanwhile adds it
+    // again.
+    if (!world.server.lock.active_restore && world.server.meta.has_finalizer(resources::finalizer_name)) {
+        if (!world.fresh) return look_fresh("no restore holds the lock any more");
+        return {{RemoveFinalizers{}}, "no restore holds the lock any more", false, std::nullopt};
+    }
     Plan plan{{}, "nothing to do", false, std::nullopt};
     ServerStatus status = observed_status(world);
     for (auto& entry : status.history) expire(world, entry, plan);

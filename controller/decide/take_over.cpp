@@ -16,7 +16,8 @@ using resources::Truth;
 
 namespace {
 
-// Of its attempts and sequence numbers; above all that the restore itself can have had: its own status is gone.
+// Of its attempts and sequence numbers; above all that the restore itself can have had: its own status is
+// gone.
 constexpr int64_t first_number = 1'000'000'000;
 // How long its old database is kept, if there is one: spec.previousData is gone too.
 constexpr auto kept_for = std::chrono::hours(24);

@@ -43,6 +43,7 @@ struct World {
 // What concerns one PostgresServer.
 struct ServerWorld {
     base::Time now{};
+    bool fresh = false;  // as in World
     bool namespace_terminating = false;
     Settings settings;
     resources::PostgresServer server;

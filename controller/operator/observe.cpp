@@ -197,6 +197,7 @@ Result<std::optional<ServerWorld>> Observer::server(View& view, const Key& key) 
     if (!*server) return std::optional<ServerWorld>();
     ServerWorld world;
     world.now = clock_.now();
+    world.fresh = view.fresh();
     world.settings = settings_;
     world.server = std::move(**server);
     auto workload = view.workload({key.namespace_name, world.server.workload_name});

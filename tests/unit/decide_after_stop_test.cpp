@@ -187,6 +187,10 @@ TEST(Starting, lowers_the_fence_then_scales_then_waits_then_verifies) {
         {"it fails, and nothing is taken back",
          served().with_job("verify-live", 1).that_ended(failed("LoginFailed", "no such role")),
          "SaveRestore(Failed) Speak(LoginFailed)", "LoginFailed", "clients may have written already"},
+        {"ready once, but stopped since: it is started again",
+         served().with_fence().scaled_to(0).without_pods().after_seconds(5000), "SaveLock(held)"},
+        {"and scaled to its former size", served().scaled_to(0).without_pods().after_seconds(5000),
+         "Scale(1)"},
         {"ready once, then no more", served().without_pods().after_seconds(300), ""},
         {"ready once, then no more, for long", served().without_pods().after_seconds(601),
          "SaveRestore(Failed) Speak(DatabaseNotReady)", "DatabaseNotReady", "stays"},
@@ -236,6 +240,24 @@ TEST(RollingBack, brings_the_old_data_back_and_starts_it) {
          }),
          "SaveRestore(Starting) Speak(Starting)"},
     });
+}
+
+// Its pod may be gone at the next look, and the time for becoming ready is over.
+TEST(RollingBack, remembers_that_the_restored_data_came_up_and_never_takes_it_back) {
+    World given =
+        rolling_back().scaled_to(1).with_pod(a_database_pod()).in_step("start", 1).where([](World& w) {
+            w.restore.status.previous_data = resources::PreviousData{true, "dbrestore_old_11111111", 1, {}};
+            w.now = noon + std::chrono::seconds(5000);
+            w.fresh = true;
+        });
+    given.restore.status = status_after(given, decide::decide(given));
+    EXPECT_EQ(given.restore.status.phase, Phase::starting);
+    given.pods.clear();
+    for (int round = 0; round < 3; ++round) {
+        const Plan plan = decide::decide(given);
+        EXPECT_NE(status_after(given, plan).phase, Phase::rolling_back) << plan.why;
+        given.restore.status = status_after(given, plan);
+    }
 }
 
 TEST(RollingBack, touches_nothing_where_nothing_was_touched) {

@@ -56,6 +56,17 @@ TEST(Server, becomes_ready_once_all_is_inferred) {
     EXPECT_FALSE(server_status_after(world).inferred);
 }
 
+// A take-over that was interrupted once the lock was free comes back to nothing else.
+TEST(Server, keeps_no_finalizer_for_which_no_restore_holds_the_lock) {
+    decide::ServerWorld world = a_server_world();
+    world.server.meta.finalizers = {resources::finalizer_name};
+    EXPECT_EQ(told(decide::decide_server(world)), "LookFresh") << "a restore may be taking the lock just now";
+    world.fresh = true;
+    EXPECT_EQ(told(decide::decide_server(world)), "RemoveFinalizers");
+    world.server.lock.active_restore = resources::ActiveRestore{"bring-it-back", restore_uid};
+    EXPECT_FALSE(asks_for<decide::RemoveFinalizers>(decide::decide_server(world)));
+}
+
 TEST(Server, of_two_on_one_workload_or_claim_the_older_is_served) {
     const auto beside = [](resources::PostgresServer other) {
         decide::ServerWorld world = a_server_world();
