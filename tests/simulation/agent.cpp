@@ -47,7 +47,7 @@ AgentRun::Result AgentRun::move(Volume& volume, const Surroundings& surroundings
         result = done();
         if (step == "probe") result->uid = result->gid = 999;
     } else if (step == "preflight") {
-        result = preflight(surroundings);
+        result = preflight(volume, surroundings);
     } else if (step == "cleanup") {
         result = cleanup(volume, surroundings, watcher);
     } else if (step == "verify" && !request_.host.empty()) {
@@ -94,7 +94,10 @@ AgentRun::Result AgentRun::hide(Volume& volume) {
     return std::nullopt;
 }
 
-AgentRun::Result AgentRun::preflight(const Surroundings& surroundings) const {
+AgentRun::Result AgentRun::preflight(const Volume& volume, const Surroundings& surroundings) const {
+    const auto ran = volume.succeeded.find(request_.restore_name);
+    if (ran != volume.succeeded.end() && ran->second != request_.restore_uid)
+        return failed("AlreadyExecuted");
     AgentResult result = done();
     result.bytes = 4711;
     result.estimated_seconds = 5;
@@ -190,6 +193,7 @@ AgentRun::Result AgentRun::commit(Volume& volume, const VolumeWatcher& watcher) 
             return std::nullopt;
         case 3:
             journal->state = JournalState::committed;
+            volume.succeeded[request_.restore_name] = request_.restore_uid;
             return std::nullopt;
         default:
             volume.hidden = false;
@@ -233,6 +237,8 @@ AgentRun::Result AgentRun::undo(Volume& volume, const VolumeWatcher& watcher, in
             return std::nullopt;
         default:
             journal.state = JournalState::rolled_back;
+            std::erase_if(volume.succeeded,
+                          [&](const auto& entry) { return entry.second == journal.restore_uid; });
             return done();
     }
 }

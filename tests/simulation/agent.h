@@ -43,7 +43,7 @@ private:
     Result take_hold(Volume& volume);
     Result claim(Volume& volume);
     Result hide(Volume& volume);
-    Result preflight(const Surroundings& surroundings) const;
+    Result preflight(const Volume& volume, const Surroundings& surroundings) const;
     Result prepare(Volume& volume, const Surroundings& surroundings, const VolumeWatcher& watcher);
     Result verify(Volume& volume, const Surroundings& surroundings);
     Result commit(Volume& volume, const VolumeWatcher& watcher);

@@ -18,7 +18,7 @@ struct CampaignSettings {
     double budget_seconds = 0;  // 0: none
     std::vector<PlannedFault> faults;
     std::optional<Fault> fault;  // of singles: this one only
-    bool first_only = false;  // stop at the first failure
+    bool first_only = false;     // stop at the first failure
     bool tell = false;
 };
 

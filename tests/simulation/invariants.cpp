@@ -44,6 +44,13 @@ bool may_write(const Store& store, const Key& key, const json& job) {
     return !had_pod;
 }
 
+bool remembers_success_of(const json& server, const std::string& restore, const std::string& uid) {
+    return std::ranges::any_of(list_at(server, "status.history"), [&](const json& entry) {
+        return text_at(entry, "restore") == restore && text_at(entry, "uid") != uid &&
+               text_at(entry, "result") == "Succeeded";
+    });
+}
+
 }  // namespace
 
 std::string Invariants::attempt_of(const json& job) {
@@ -92,12 +99,16 @@ void Invariants::dropping(const std::string& name, const Database& database, con
         broken("I3: old data " + name + " is dropped before its retention has passed");
 }
 
-void Invariants::keep(const DatabaseRestore& restore, base::Time until) {
+void Invariants::keep(const DatabaseRestore& restore, base::Time until, base::Time at_latest) {
     const json* server =
         store_.find("postgresservers", {restore.meta.namespace_name, restore.spec.server_name});
     KeptData& kept = kept_["dbrestore_old_" + restore.meta.uid.substr(0, 8)];
-    kept = {std::max(kept.until, until), false, restore.spec.server_name,
-            server == nullptr ? "" : text_at(*server, "metadata.uid"), restore.meta.namespace_name};
+    kept = {std::max(kept.until, until),
+            std::max(kept.at_latest, at_latest),
+            false,
+            restore.spec.server_name,
+            server == nullptr ? "" : text_at(*server, "metadata.uid"),
+            restore.meta.namespace_name};
 }
 
 // Whoever deletes a PostgresServer keeps what its restores kept, and a database that is scaled to 0 cannot
@@ -112,7 +123,7 @@ std::vector<std::string> Invariants::overdue() const {
             text_at(*server, "metadata.uid") != kept.server_uid ||
             resources::integer_at(*workload, "spec.replicas", 1) == 0)
             continue;
-        if (volume->databases.contains(name) && kept.until + std::chrono::minutes(1) < clock_.now())
+        if (volume->databases.contains(name) && kept.at_latest + std::chrono::minutes(1) < clock_.now())
             names.push_back(name);
     }
     return names;
@@ -173,13 +184,15 @@ void Invariants::job_created(const json& job) {
     const auto ran = succeeded_.find(server + "/" + restore);
     if (ran != succeeded_.end() && ran->second != uid && (writes(step) || step == "quiesce"))
         broken("a restore's name runs again on a server where it succeeded: " + name);
+    const json* holder = store_.find("postgresservers", {text_at(job, "metadata.namespace"), server});
+    if (holder != nullptr && step != "cleanup" && remembers_success_of(*holder, restore, uid))
+        broken("a Job is made for a restore whose name succeeded, as the server knows: " + name);
     if (!writes(step)) return;
     for (const auto& [key, other] : store_.all("jobs").objects) {
         if (key.name != name && label(other.document, "dbrestore.dev/server") == server &&
             may_write(store_, key, other.document))
             broken("I4: two unfinished Jobs that write: " + key.name + " and " + name);
     }
-    const json* holder = store_.find("postgresservers", {text_at(job, "metadata.namespace"), server});
     if (holder != nullptr && text_at(*holder, "status.activeRestore.uid") != uid)
         broken("a Job that writes is made without the lock: " + name);
     if (holder != nullptr && text_at(*holder, "status.fence.restoreUID") != uid)
@@ -244,7 +257,8 @@ void Invariants::restore_ended(const DatabaseRestore& restore) {
     const auto ended = restore.status.completion_time.value_or(base::Time{});
     if (std::abs(base::seconds_between(ended, clock_.now())) > 1000)
         broken("completionTime is not when the restore ended");
-    keep(restore, ended + std::chrono::seconds(restore.spec.retain_seconds));
+    const auto until = ended + std::chrono::seconds(restore.spec.retain_seconds);
+    keep(restore, until, until);
     if (success && restore.status.original_replicas.value_or(1) != 0 && !passed_live_.contains(uid))
         broken("a restore succeeds whose check through the network did not pass");
     const Volume* volume = volume_of(restore.spec.server_name, restore.meta.namespace_name);
@@ -316,13 +330,15 @@ void Invariants::lock_taken(const json& server) {
     }
 }
 
-// The operator takes over what it held, and keeps what may be old data for a day from then on.
+// The operator takes over what it held, and keeps what may be old data for a day from then on. Where the
+// restore had ended, it may still know better.
 void Invariants::restore_vanished(const DatabaseRestore& restore) {
     queued_at_.erase(restore.meta.uid);
     const json* server =
         store_.find("postgresservers", {restore.meta.namespace_name, restore.spec.server_name});
-    if (server != nullptr && text_at(*server, "status.activeRestore.uid") == restore.meta.uid)
-        keep(restore, clock_.now() + std::chrono::hours(24));
+    if (server == nullptr || text_at(*server, "status.activeRestore.uid") != restore.meta.uid) return;
+    const auto a_day_from_now = clock_.now() + std::chrono::hours(24);
+    keep(restore, is_final(restore.status.phase) ? base::Time{} : a_day_from_now, a_day_from_now);
 }
 
 }  // namespace dbrestore::simulation

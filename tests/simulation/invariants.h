@@ -74,12 +74,12 @@ private:
     // outlives a restart of the operator. Once the clock has shown it, the promise was kept: the drop may be
     // under way when the clock is set back. Set forward, it makes all times pass early, and nobody can tell.
     struct KeptData {
-        base::Time until{};
-        bool passed = false;  // the clock has shown it
+        base::Time until{}, at_latest{};
+        bool passed = false;  // the clock has shown `until`
         std::string server, server_uid, namespace_name;
     };
     void note_time();
-    void keep(const resources::DatabaseRestore& restore, base::Time until);
+    void keep(const resources::DatabaseRestore& restore, base::Time until, base::Time at_latest);
     void lock_taken(const json& server);
     void restore_vanished(const resources::DatabaseRestore& restore);
     std::map<std::string, KeptData> kept_;          // by the old database's name

@@ -27,6 +27,7 @@ struct Volume {
     std::map<std::string, Database> databases{{"shop", {}}};
     bool hidden = false;  // the tree lies behind the stub, so that no server starts on it
     std::optional<VolumeJournal> journal;
+    std::map<std::string, std::string> succeeded;  // the ledger: names of restores, and the UID of each
 
     std::set<std::string> servers;  // UIDs of database pods whose server runs
     std::set<std::string> writers;  // UIDs of agent pods that may write
