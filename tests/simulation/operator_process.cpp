@@ -103,9 +103,9 @@ kube::ReflectorOptions OperatorProcess::reflector_options(uint64_t seed) {
 bool OperatorProcess::has_news(size_t kind) const {
     const auto& position = reflectors_[kind]->position();
     if (position.state != kube::WatchState::watch) return true;
-    const auto& events = store_.all(plurals.at(kind)).events;
-    return !events.empty() &&
-           events.back().version > *kube::parse_resource_version(position.resource_version);
+    const auto& all = store_.all(plurals.at(kind));
+    const uint64_t seen = *kube::parse_resource_version(position.resource_version);
+    return all.compacted > seen || (!all.events.empty() && all.events.back().version > seen);
 }
 
 uint64_t OperatorProcess::known_version(size_t kind) const {
