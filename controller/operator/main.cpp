@@ -134,7 +134,8 @@ void let_go(Leadership& leadership, const op::Options& options) {
     if (options.namespace_name.empty() || !leadership.leads().value_or(true)) return;
     kube::Client client(leadership.door());
     if (auto done = op::let_go_of_namespace(client, options.namespace_name); !done)
-        base::log_error("could not look whether the namespace is going", {{"error", to_text(done.error())}});
+        base::log_error("could not let go of a namespace that may be going",
+                        {{"error", to_text(done.error())}});
 }
 
 int run(const op::Options& options) {
