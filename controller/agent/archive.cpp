@@ -4,9 +4,9 @@
 
 #include <algorithm>
 #include <array>
-#include <cstdio>
 #include <cstdlib>
 #include <set>
+#include <sstream>
 
 #include "agent/text.h"
 #include "base/files.h"
@@ -16,7 +16,7 @@ namespace dbrestore::agent {
 
 namespace {
 
-constexpr size_t max_line_bytes = 65536;
+constexpr size_t max_listed_line_bytes = 65536;
 constexpr size_t max_entries = 5'000'000;
 
 // Longest first, so that TABLE DATA is not taken for TABLE. Others count as their first word.
@@ -43,11 +43,12 @@ constexpr std::array descriptions{"TEXT SEARCH CONFIGURATION",
 double cpu_seconds(pid_t pid) {
     const auto text = base::read_file("/proc/" + std::to_string(pid) + "/stat", 4096);
     const size_t name_end = text ? text->rfind(')') : std::string::npos;
-    unsigned long user = 0, system = 0;
     if (name_end == std::string::npos) return 0;
-    if (std::sscanf(text->c_str() + name_end + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %lu %lu",
-                    &user, &system) != 2)
-        return 0;
+    std::istringstream fields(text->substr(name_end + 1));
+    std::string skipped;
+    for (int i = 0; i < 11; ++i) fields >> skipped;
+    unsigned long user = 0, system = 0;
+    if (!(fields >> user >> system)) return 0;
     return static_cast<double>(user + system) / static_cast<double>(::sysconf(_SC_CLK_TCK));
 }
 
@@ -108,7 +109,7 @@ struct Run {
 std::optional<ArchiveFailure> read_list(const DumpFile& dump, const std::string& pg_restore,
                                         Archive& archive) {
     Run run(dump, {pg_restore, "--list"});
-    LineSplitter lines(max_line_bytes);
+    LineSplitter lines(max_listed_line_bytes);
     run.spec.on_stdout = [&](std::string_view text) {
         lines.feed(text, [&](std::string_view line) { archive.add_list_line(line); });
     };
@@ -173,7 +174,7 @@ std::optional<ArchiveFailure> read_archive(const DumpFile& dump, const std::stri
                                            Archive& archive) {
     if (auto failure = read_list(dump, pg_restore, archive)) return failure;
     Run run(dump, {pg_restore, "--schema-only", "--file=-"});
-    LineSplitter lines(max_line_bytes);
+    LineSplitter lines(max_listed_line_bytes);
     run.spec.on_stdout = [&](std::string_view text) {
         lines.feed(text, [&](std::string_view line) { archive.definitions.add_line(line); });
     };

@@ -39,10 +39,6 @@ struct Owned {
     bool owner_moves = false, has_acl = false;
 };
 
-std::string replaced(std::string text, const std::string& what, const std::string& by) {
-    return text.replace(text.find(what), what.size(), by);
-}
-
 std::string objects_to_carry() {
     return replaced(replaced(owned_objects, "COLUMNS", columns_to_carry), "CHOSEN", chosen_to_carry);
 }

@@ -25,16 +25,11 @@ using resources::text_at;
 
 // Only successes are remembered for ever.
 constexpr int64_t max_failed_entries = 1000;
-constexpr off_t ballast_bytes = 64 << 20;
 constexpr std::chrono::seconds lock_patience{60};
 constexpr std::array state_names{"Preparing", "Prepared", "Committing", "Committed", "RolledBack"};
 
 std::string text_of(Journal::State state) {
     return state_names.at(static_cast<size_t>(state));
-}
-
-base::Error io_error(const std::string& what) {
-    return error(ErrorKind::io, what + ": " + std::strerror(errno));
 }
 
 std::string dump(const nlohmann::json& document) {
@@ -43,10 +38,10 @@ std::string dump(const nlohmann::json& document) {
 
 base::Result<base::UniqueFd> take_lock(const std::string& file) {
     base::UniqueFd fd{::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
-    if (!fd) return io_error("cannot open " + file);
+    if (!fd) return base::io_error("cannot open " + file);
     const auto deadline = std::chrono::steady_clock::now() + lock_patience;
     while (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
-        if (errno != EWOULDBLOCK && errno != EINTR) return io_error("cannot lock " + file);
+        if (errno != EWOULDBLOCK && errno != EINTR) return base::io_error("cannot lock " + file);
         if (std::chrono::steady_clock::now() > deadline)
             return error(ErrorKind::conflict, "another agent, or its private server, holds " + file);
         std::this_thread::sleep_for(std::chrono::milliseconds(100));
@@ -132,7 +127,7 @@ bool WorkFolder::exists() const {
 }
 
 base::Status WorkFolder::lock() {
-    if (::mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) return io_error("cannot make " + path_);
+    if (::mkdir(path_.c_str(), 0700) != 0 && errno != EEXIST) return base::io_error("cannot make " + path_);
     if (!exists()) return error(ErrorKind::invalid, path_ + " must be a folder");
     auto held = take_lock(path_ + "/lock");
     if (!held) return held.error();
@@ -200,7 +195,7 @@ base::Status WorkFolder::save_ledger(const std::vector<LedgerEntry>& entries) co
 base::Status WorkFolder::write_ballast() const {
     const std::string file = path_ + "/ballast";
     const base::UniqueFd fd{::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
-    if (!fd) return io_error("cannot create " + file);
+    if (!fd) return base::io_error("cannot create " + file);
     if (const int code = ::posix_fallocate(fd.get(), 0, ballast_bytes); code != 0) {
         return error(ErrorKind::io, "cannot reserve 64 MiB in " + file + ": " + std::strerror(code));
     }

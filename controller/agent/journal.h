@@ -79,7 +79,8 @@ public:
     // One entry a restore_uid: a later one takes the place of the earlier.
     base::Status add_to_ledger(LedgerEntry entry) const;
 
-    // 64 MiB that really lie on the disk. Errors: io.
+    static constexpr int64_t ballast_bytes = 64 << 20;
+    // As much that really lies on the disk. Errors: io.
     base::Status write_ballast() const;
     void free_ballast() const;
 

@@ -67,7 +67,7 @@ int run_step(const dbrestore::agent::Step& step) {
     surroundings.termination_path =
         environment("DBRESTORE_TERMINATION_LOG", surroundings.termination_path.c_str());
     if (const std::string interval = environment("DBRESTORE_CONTROL_INTERVAL_MS"); !interval.empty()) {
-        surroundings.control_interval = std::chrono::milliseconds(std::atoi(interval.c_str()));
+        surroundings.control_interval = std::chrono::milliseconds(std::strtol(interval.c_str(), nullptr, 10));
     }
     agent::Report report(STDOUT_FILENO, step.name);
     auto request =

@@ -51,12 +51,6 @@ BEGIN
     END LOOP;
 END $$)sql";
 
-std::string replaced(std::string text, const std::string& what, const std::string& by) {
-    for (size_t at = text.find(what); at != std::string::npos; at = text.find(what, at + by.size()))
-        text.replace(at, what.size(), by);
-    return text;
-}
-
 base::Error about(const std::string& what, const base::Error& cause) {
     return error(cause.kind, what + ": " + cause.message, cause.hint);
 }

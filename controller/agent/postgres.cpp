@@ -11,7 +11,7 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 constexpr std::chrono::seconds connect_timeout{5};
-constexpr size_t max_error_bytes = 600;
+constexpr size_t max_server_message_bytes = 600;
 // libpq warns of a file that is none, and takes an empty name for its default.
 constexpr const char* no_password_file = "/dev/null/none";
 
@@ -34,7 +34,7 @@ base::Error login_failure(pg_conn* connection, const ConnectTarget& target) {
     std::string first = text.substr(0, text.find("\nLOCATION:"));
     return base::error(kind_of_login_failure(text), "cannot log in to database \"" + target.database +
                                                         "\" as \"" + target.user +
-                                                        "\": " + one_line(first, max_error_bytes));
+                                                        "\": " + one_line(first, max_server_message_bytes));
 }
 
 // False where the connection failed or time ran out.
@@ -60,14 +60,14 @@ base::Error query_failure(pg_conn* connection, const PGresult* result) {
     if (PQstatus(connection) != CONNECTION_OK) {
         return base::error(
             base::ErrorKind::unavailable,
-            "the server closed the connection: " + one_line(PQerrorMessage(connection), max_error_bytes));
+            "the server closed the connection: " + one_line(PQerrorMessage(connection), max_server_message_bytes));
     }
     std::string message = part(PG_DIAG_MESSAGE_PRIMARY);
     if (const std::string detail = part(PG_DIAG_MESSAGE_DETAIL); !detail.empty())
         message += " (" + detail + ")";
     const auto kind = part(PG_DIAG_SQLSTATE) == "42501" ? base::ErrorKind::refused : base::ErrorKind::failed;
-    return base::error(kind, one_line(message, max_error_bytes),
-                       one_line(part(PG_DIAG_MESSAGE_HINT), max_error_bytes));
+    return base::error(kind, one_line(message, max_server_message_bytes),
+                       one_line(part(PG_DIAG_MESSAGE_HINT), max_server_message_bytes));
 }
 
 }  // namespace

@@ -17,7 +17,6 @@ namespace dbrestore::agent {
 
 namespace {
 
-constexpr int64_t ballast_bytes = 64 << 20;
 // Of SQL and data that a restore takes in a second, and what stop, start and checks take; seen on 2 CPUs, and
 // cautious.
 constexpr int64_t restored_bytes_per_second = 25'000'000, fixed_seconds = 20;
@@ -180,7 +179,7 @@ void check_space(Inspection& inspection) {
     // WAL that must be archived or is held by a slot stays until the live server runs again.
     const int64_t wal =
         inspection.archives_wal ? data : std::min(data, 2 * moderate_wal_size_mb(directory) * (1 << 20));
-    const int64_t needed = data + wal + ballast_bytes + space->reserve_bytes();
+    const int64_t needed = data + wal + WorkFolder::ballast_bytes + space->reserve_bytes();
     const std::string message = "about " + human_size(needed) + " are needed beside the old data (" +
                                 human_size(data) + " of data, " + human_size(wal) +
                                 " of WAL, 5 % of the volume stays free); " + human_size(space->free_bytes) +

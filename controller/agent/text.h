@@ -52,6 +52,9 @@ private:
     std::string line_;
 };
 
+// Every occurrence of `what` becomes `by`, in one pass.
+std::string replaced(std::string text, const std::string& what, const std::string& by);
+
 std::vector<std::string> lines_of(std::string_view text);
 std::string trimmed(std::string_view text);
 

@@ -25,10 +25,6 @@ constexpr const char* stub_text =
     "dbrestore: this database is being restored; its files are in .dbrestore/tree and come back by "
     "themselves\n";
 
-base::Error io_error(const std::string& what) {
-    return error(ErrorKind::io, what + ": " + std::strerror(errno));
-}
-
 // What never moves: our own folder, the file whose exchange decides, and what belongs to the file system.
 bool stays(const std::string& name) {
     return name == "." || name == ".." || name == work_folder_name || name == "PG_VERSION" ||
@@ -37,13 +33,13 @@ bool stays(const std::string& name) {
 
 base::Result<std::vector<std::string>> entries_to_move(const std::string& folder) {
     const std::unique_ptr<DIR, int (*)(DIR*)> directory{::opendir(folder.c_str()), ::closedir};
-    if (!directory) return io_error("cannot list " + folder);
+    if (!directory) return base::io_error("cannot list " + folder);
     std::vector<std::string> names;
     errno = 0;
     while (const dirent* entry = ::readdir(directory.get())) {
         if (!stays(entry->d_name)) names.emplace_back(entry->d_name);
     }
-    if (errno != 0) return io_error("cannot list " + folder);
+    if (errno != 0) return base::io_error("cannot list " + folder);
     return names;
 }
 
@@ -56,7 +52,7 @@ base::Status move_one(const std::string& from_folder, const std::string& to_fold
     // Some file systems know no flags.
     const bool may_try_without = errno == EINVAL && ::lstat(to.c_str(), &status) != 0;
     if (may_try_without && ::rename(from.c_str(), to.c_str()) == 0) return base::success();
-    return io_error("cannot move " + from + " to " + to);
+    return base::io_error("cannot move " + from + " to " + to);
 }
 
 }  // namespace
@@ -69,10 +65,10 @@ bool Tree::is_hidden() const {
 base::Status Tree::hide() const {
     if (!is_hidden()) {
         struct stat status {};
-        if (::stat(data_directory_.c_str(), &status) != 0) return io_error("cannot stat " + data_directory_);
+        if (::stat(data_directory_.c_str(), &status) != 0) return base::io_error("cannot stat " + data_directory_);
         const auto version = base::read_file(data_directory_ + "/PG_VERSION", 1000);
         if (!version) return version.error();
-        if (::mkdir(tree_.c_str(), 0700) != 0 && errno != EEXIST) return io_error("cannot make " + tree_);
+        if (::mkdir(tree_.c_str(), 0700) != 0 && errno != EEXIST) return base::io_error("cannot make " + tree_);
         const auto leftover = entries_to_move(tree_);
         if (!leftover) return leftover.error();
         if (!leftover->empty())
@@ -80,7 +76,7 @@ base::Status Tree::hide() const {
                          "both " + data_directory_ + " and " + tree_ + " hold a database");
         // PostgreSQL takes 0700 and 0750 only.
         if (::chmod(tree_.c_str(), status.st_mode & 0750) != 0)
-            return io_error("cannot change the mode of " + tree_);
+            return base::io_error("cannot change the mode of " + tree_);
         if (auto written = base::write_file_durably(tree_ + "/PG_VERSION", *version); !written)
             return written;
         // From here on no server starts in the data directory. A crash before leaves a copy in the tree,
@@ -103,7 +99,7 @@ base::Status Tree::show() const {
     if (auto moved = move_all(tree_, data_directory_); !moved) return moved;
     // Last of all: a crash before leaves the stub, and the rest is moved when the step runs again.
     if (::rename((tree_ + "/PG_VERSION").c_str(), (data_directory_ + "/PG_VERSION").c_str()) != 0) {
-        return io_error("cannot put back " + data_directory_ + "/PG_VERSION");
+        return base::io_error("cannot put back " + data_directory_ + "/PG_VERSION");
     }
     if (auto synced = base::sync_directory(data_directory_); !synced) return synced;
     ::rmdir(tree_.c_str());

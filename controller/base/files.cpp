@@ -12,7 +12,7 @@ namespace dbrestore::base {
 
 namespace {
 
-Error io_error(const std::string& what, const std::string& path) {
+Error file_error(const std::string& what, const std::string& path) {
     const int code = errno;
     return error(code == ENOENT ? ErrorKind::not_found : ErrorKind::io,
                  what + " " + path + ": " + std::strerror(code));
@@ -29,7 +29,7 @@ Status write_all(int fd, const std::string& text, const std::string& path) {
     while (done < text.size()) {
         const ssize_t count = ::write(fd, text.data() + done, text.size() - done);
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return io_error("cannot write", path);
+        if (count < 0) return file_error("cannot write", path);
         done += static_cast<size_t>(count);
     }
     return success();
@@ -37,10 +37,10 @@ Status write_all(int fd, const std::string& text, const std::string& path) {
 
 Status write_and_sync(const std::string& path, const std::string& text) {
     const UniqueFd fd{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
-    if (!fd) return io_error("cannot create", path);
+    if (!fd) return file_error("cannot create", path);
     if (Status written = write_all(fd.get(), text, path); !written) return written;
     // A failed fsync is final: the kernel may have dropped the pages, so trying again would prove nothing.
-    if (::fsync(fd.get()) != 0) return io_error("cannot sync", path);
+    if (::fsync(fd.get()) != 0) return file_error("cannot sync", path);
     return success();
 }
 
@@ -48,13 +48,13 @@ Status write_and_sync(const std::string& path, const std::string& text) {
 
 Result<std::string> read_file(const std::string& path, size_t max_bytes) {
     const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
-    if (!fd) return io_error("cannot open", path);
+    if (!fd) return file_error("cannot open", path);
     std::string text;
     char buffer[65536];
     while (true) {
         const ssize_t count = ::read(fd.get(), buffer, sizeof buffer);
         if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return io_error("cannot read", path);
+        if (count < 0) return file_error("cannot read", path);
         if (count == 0) return text;
         text.append(buffer, static_cast<size_t>(count));
         if (text.size() > max_bytes) {
@@ -71,7 +71,7 @@ Status write_file_durably(const std::string& path, const std::string& text) {
         return written;
     }
     if (::rename(temporary.c_str(), path.c_str()) != 0) {
-        const Error failure = io_error("cannot rename to", path);
+        const Error failure = file_error("cannot rename to", path);
         ::unlink(temporary.c_str());
         return failure;
     }
@@ -80,9 +80,13 @@ Status write_file_durably(const std::string& path, const std::string& text) {
 
 Status sync_directory(const std::string& path) {
     const UniqueFd fd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
-    if (!fd) return io_error("cannot open", path);
-    if (::fsync(fd.get()) != 0) return io_error("cannot sync", path);
+    if (!fd) return file_error("cannot open", path);
+    if (::fsync(fd.get()) != 0) return file_error("cannot sync", path);
     return success();
+}
+
+Error io_error(const std::string& what) {
+    return error(ErrorKind::io, what + ": " + std::strerror(errno));
 }
 
 }  // namespace dbrestore::base

@@ -17,4 +17,7 @@ Status write_file_durably(const std::string& path, const std::string& text);
 // Makes a rename or an unlink in this folder last through a power cut. Errors: io.
 Status sync_directory(const std::string& path);
 
+// An error of kind io: what failed, and why as errno says it.
+Error io_error(const std::string& what);
+
 }  // namespace dbrestore::base

@@ -54,6 +54,13 @@ Prepared prepare(const ProcessSpec& spec) {
     return p;
 }
 
+// Input from nowhere; output to these, or to nowhere where they are negative.
+bool connect_streams(int out, int err) {
+    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
+    return null >= 0 && ::dup2(null, STDIN_FILENO) >= 0 && ::dup2(out >= 0 ? out : null, STDOUT_FILENO) >= 0 &&
+           ::dup2(err >= 0 ? err : null, STDERR_FILENO) >= 0;
+}
+
 [[noreturn]] void exec_child(const ProcessSpec& spec, const Prepared& prepared, pid_t parent, int out,
                              int err, int failure) {
     ::prctl(PR_SET_PDEATHSIG, SIGKILL);
@@ -62,12 +69,9 @@ Prepared prepare(const ProcessSpec& spec) {
     ::sigemptyset(&none);
     ::sigprocmask(SIG_SETMASK, &none, nullptr);
     ::signal(SIGPIPE, SIG_DFL);
-    const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    ::dup2(null, STDIN_FILENO);
-    ::dup2(out >= 0 ? out : null, STDOUT_FILENO);
-    ::dup2(err >= 0 ? err : null, STDERR_FILENO);
-    for (const int fd : spec.inherited_fds) ::fcntl(fd, F_SETFD, 0);
-    if (spec.working_directory.empty() || ::chdir(spec.working_directory.c_str()) == 0) {
+    if (connect_streams(out, err) &&
+        (spec.working_directory.empty() || ::chdir(spec.working_directory.c_str()) == 0)) {
+        for (const int fd : spec.inherited_fds) ::fcntl(fd, F_SETFD, 0);
         ::execvpe(prepared.arguments[0], prepared.arguments.data(), prepared.environment.data());
     }
     const int code = errno;

@@ -8,7 +8,7 @@ namespace dbrestore::kube {
 
 namespace {
 
-double seconds(std::chrono::steady_clock::duration duration) {
+double in_seconds(std::chrono::steady_clock::duration duration) {
     return std::chrono::duration<double>(duration).count();
 }
 
@@ -67,7 +67,7 @@ void WorkQueue::done(const Key& key) {
         const std::lock_guard lock(mutex_);
         const auto at = processing_.find(key);
         assert(at != processing_.end() && "done without get");
-        worked_seconds = seconds(options_.now() - at->second);
+        worked_seconds = in_seconds(options_.now() - at->second);
         processing_.erase(at);
         if (dirty_.contains(key)) {
             queue_.push_back(key);
@@ -97,8 +97,8 @@ WorkQueueStats WorkQueue::stats() const {
     const TimePoint now = options_.now();
     WorkQueueStats stats{queue_.size(), delayed_.size(), processing_.size(), adds_, retries_, 0, 0};
     for (const auto& [key, since] : processing_) {
-        stats.unfinished_seconds += seconds(now - since);
-        stats.longest_running_seconds = std::max(stats.longest_running_seconds, seconds(now - since));
+        stats.unfinished_seconds += in_seconds(now - since);
+        stats.longest_running_seconds = std::max(stats.longest_running_seconds, in_seconds(now - since));
     }
     return stats;
 }
@@ -142,7 +142,7 @@ Key WorkQueue::take(std::unique_lock<std::mutex>& lock) {
     const auto added = dirty_.find(key);
     assert(added != dirty_.end() && !processing_.contains(key));
     const TimePoint now = options_.now();
-    const double waited_seconds = seconds(now - added->second);
+    const double waited_seconds = in_seconds(now - added->second);
     dirty_.erase(added);
     processing_.emplace(key, now);
     lock.unlock();

@@ -10,14 +10,15 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from processes import Held, at_once  # noqa: E402
 from release import installed_operator, story  # noqa: E402
 from shop import Shop  # noqa: E402
-from support.kubectl import ROOT, environment, kubectl, kubectl_json, wait_for  # noqa: E402
+from support import api  # noqa: E402
+from support.kubectl import ROOT, environment, kubectl, wait_for  # noqa: E402
 
 IMAGES = {f"localhost/dbrestore-{name}" for name in ("operator:dev", "agent:dev", "test-postgres:15")}
 CRD_NAMES = ["databaserestores.dbrestore.dev", "postgresservers.dbrestore.dev"]
 
 
 def images_of_the_node():
-    images = kubectl_json("get", "node", "dbrestore")["status"]["images"]
+    images = api.get("node", "dbrestore")["status"]["images"]
     return {name for image in images for name in image.get("names") or []}
 
 

@@ -6,7 +6,8 @@ import os
 import time
 
 from processes import Held, environment_of, find_process
-from support.kubectl import ROOT, CommandError, kubectl, kubectl_json, run, temporary_namespace, wait_for
+from support import api
+from support.kubectl import ROOT, CommandError, kubectl, run, temporary_namespace, wait_for
 
 OPERATOR_IMAGE = "localhost/dbrestore-operator"
 AGENT_IMAGE = "localhost/dbrestore-agent"
@@ -22,11 +23,11 @@ class Operator:
 
     def pods(self):
         """Those that are there and not being deleted."""
-        pods = kubectl_json("get", "pods", "-l", SELECTOR, namespace=self.namespace)["items"]
+        pods = api.items("pods", self.namespace, labels=SELECTOR)
         return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
 
     def lease(self):
-        return kubectl_json("get", "lease", "dbrestore-leader", namespace=self.namespace)["spec"]
+        return api.get("lease", "dbrestore-leader", self.namespace)["spec"]
 
     def pod(self):
         """The leader's, or None."""
@@ -89,7 +90,7 @@ def agent_log(pod, namespace, lines=-1):
 def story(namespace):
     """What a person would look at first when a restore did not do what it should."""
     parts = []
-    for restore in kubectl_json("get", "databaserestores", namespace=namespace)["items"]:
+    for restore in api.items("databaserestores", namespace):
         status = restore.get("status", {})
         shown = {k: status[k] for k in ("phase", "step", "progress", "failure", "preflight") if k in status}
         parts.append(f"DatabaseRestore {restore['metadata']['name']}: {json.dumps(shown)}")
@@ -102,7 +103,7 @@ def story(namespace):
     parts += ["Events:", *events.splitlines()[-25:]]
     with contextlib.suppress(CommandError):
         parts += ["Operator:", Operator(namespace).log(30)]
-    agents = kubectl_json("get", "pods", "-l", "dbrestore.dev/restore-uid", namespace=namespace)["items"]
+    agents = api.items("pods", namespace, labels="dbrestore.dev/restore-uid")
     for pod in sorted(agents, key=lambda pod: pod["metadata"]["creationTimestamp"])[-3:]:
         name = pod["metadata"]["name"]
         parts += [f"Agent {name}:", agent_log(name, namespace, 12)[-4000:]]
@@ -120,15 +121,15 @@ def told(namespace, what, check, timeout_seconds):
 def remove_finalizers(namespace):
     """Nothing of a test may outlive it, whatever state a failure left it in."""
     for kind in ("databaserestores", "postgresservers"):
-        for name in kubectl("get", kind, "-o", "name", namespace=namespace).split():
+        for item in api.items(kind, namespace):
             patch = '{"metadata":{"finalizers":null}}'
             with contextlib.suppress(CommandError):
-                kubectl("patch", name, "--type=merge", f"--patch={patch}", namespace=namespace)
+                name = item["metadata"]["name"]
+                kubectl("patch", kind, name, "--type=merge", f"--patch={patch}", namespace=namespace)
 
 
 def delete_volumes_of(namespace):
-    for name in kubectl("get", "persistentvolumes", "-o", "name").split():
-        name = name.partition("/")[2]
+    for name in (volume["metadata"]["name"] for volume in api.items("persistentvolumes")):
         if name.startswith(namespace + "-"):
             run("hack/cluster", "volume", "--delete", name)
 
@@ -142,7 +143,7 @@ def tear_down(namespace):
     with contextlib.suppress(CommandError):
         while time.monotonic() < deadline:
             remove_finalizers(namespace)
-            kubectl("get", "namespace", namespace)
+            api.get("namespace", namespace)
             time.sleep(0.5)
     delete_volumes_of(namespace)
 

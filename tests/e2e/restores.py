@@ -10,7 +10,8 @@ from pathlib import Path
 import yaml
 
 from release import told
-from support.kubectl import ROOT, CommandError, kubectl, kubectl_json
+from support import api
+from support.kubectl import ROOT, CommandError, kubectl
 
 SAMPLE = yaml.safe_load((ROOT / "crds" / "samples" / "databaserestore-dump.yaml").read_text())
 ENDED = {"Succeeded", "Failed", "Cancelled"}
@@ -36,7 +37,7 @@ class Restore:
         self.name = name
 
     def get(self):
-        return kubectl_json("get", "databaserestore", self.name, namespace=self.namespace)
+        return api.get("databaserestore", self.name, self.namespace)
 
     @property
     def uid(self):
@@ -61,19 +62,16 @@ class Restore:
         return self.condition("Succeeded")[2]
 
     def events(self):
-        selector = f"regarding.name={self.name}"
-        return kubectl_json(
-            "get", "events.v1.events.k8s.io", f"--field-selector={selector}", namespace=self.namespace
-        )["items"]
+        return api.items("events.events.k8s.io", self.namespace, fields=f"regarding.name={self.name}")
 
     def jobs(self):
         selector = f"dbrestore.dev/restore-name={self.name}"
-        return kubectl_json("get", "jobs", "-l", selector, namespace=self.namespace)["items"]
+        return api.items("jobs", self.namespace, labels=selector)
 
     def pods(self, step=None):
         selector = f"dbrestore.dev/restore-name={self.name}"
         selector += f",dbrestore.dev/step={step}" if step else ""
-        return kubectl_json("get", "pods", "-l", selector, namespace=self.namespace)["items"]
+        return api.items("pods", self.namespace, labels=selector)
 
     def agent_pod(self, step):
         """The pod of the newest attempt of a step."""
@@ -102,8 +100,7 @@ class Restore:
 
     def wait_until_gone(self, timeout_seconds=120):
         def is_gone():
-            names = kubectl("get", "databaserestores", "-o", "name", namespace=self.namespace).split()
-            return f"databaserestore.dbrestore.dev/{self.name}" not in names
+            return not api.exists("databaserestore", self.name, self.namespace)
 
         return self.wait_until("it is gone", is_gone, timeout_seconds)
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import yaml
 
 from release import told
-from support.kubectl import ROOT, kubectl, kubectl_json, run, wait_for
+from support import api
+from support.kubectl import ROOT, kubectl, run, wait_for
 
 HERE = Path(__file__).parent
 SAMPLE = (ROOT / "tests" / "support" / "sample_database.sql").read_text()
@@ -55,7 +56,7 @@ def claim(name, volume):
 def make_volume(name, size_mb):
     """Makes a file system of that size and its PersistentVolume, and returns its directory on the host."""
     run("hack/cluster", "volume", name, str(size_mb))
-    return Path(kubectl_json("get", "persistentvolume", name)["spec"]["local"]["path"])
+    return Path(api.get("persistentvolume", name)["spec"]["local"]["path"])
 
 
 class Shop:
@@ -99,7 +100,7 @@ class Shop:
     # What Kubernetes says of it
 
     def get(self, kind, name=None):
-        return kubectl_json("get", kind, name or self.name, namespace=self.namespace)
+        return api.get(kind, name or self.name, self.namespace)
 
     def pod(self):
         return self.get("pod", f"{self.name}-0")
@@ -131,9 +132,7 @@ class Shop:
     def wait_stopped(self):
         wait_for(
             f"database {self.name} stopped",
-            lambda: not kubectl_json("get", "pods", "-l", f"app={self.name}", namespace=self.namespace)[
-                "items"
-            ],
+            lambda: not api.items("pods", self.namespace, labels=f"app={self.name}"),
         )
 
     def server_status(self):

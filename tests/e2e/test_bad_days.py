@@ -15,7 +15,8 @@ from bad_days import (
     without,
 )
 from processes import Held, catch_agent
-from support.kubectl import kubectl, kubectl_json, run, wait_for
+from support import api
+from support.kubectl import kubectl, run, wait_for
 
 pytestmark = pytest.mark.alone
 AWAY_SECONDS = 3
@@ -41,7 +42,7 @@ def log_since(pod, when):
     """What the pod's operator has said since then, whether or not its container was started again meanwhile."""
     name, namespace = pod["metadata"]["name"], pod["metadata"]["namespace"]
     said = kubectl("logs", name, f"--since-time={when}", namespace=namespace)
-    status = kubectl_json("get", "pod", name, namespace=namespace)["status"]
+    status = api.get("pod", name, namespace)["status"]
     if status["containerStatuses"][0]["restartCount"]:
         said = kubectl("logs", name, "--previous", f"--since-time={when}", namespace=namespace) + said
     return said
@@ -101,7 +102,7 @@ def test_a_partition_of_a_minute_is_got_over_without_help(operator, shop, prepar
 
 def make_account_anew(namespace):
     """As a reinstallation does it. Every token of the account that was is refused from then on."""
-    old = kubectl_json("get", "serviceaccount", "dbrestore", namespace=namespace)
+    old = api.get("serviceaccount", "dbrestore", namespace)
     kept = {key: old["metadata"][key] for key in ("name", "labels", "annotations") if key in old["metadata"]}
     kubectl("delete", "serviceaccount", "dbrestore", namespace=namespace)
     kubectl("create", objects=old | {"metadata": kept}, namespace=namespace)
@@ -116,7 +117,7 @@ def test_with_a_token_that_is_refused_it_says_so_and_goes_on_with_the_next_one(o
     agent.resume()
     wait_for("the step has ended", lambda: restore.pods("prepare")[0]["status"]["phase"] == "Succeeded")
     assert restore.phase == "Preparing"
-    # By itself the kubelet would ask for another token after 48 minutes only. A new one does not know the old token.
+    # By itself the kubelet would ask for another token after eight minutes only. A new one does not know the old token.
     with without("kubelet"):
         pass
     must_have_restored(shop, restore, copies)

@@ -1,7 +1,8 @@
 """In every phase somebody changes their mind: asks to cancel, deletes the restore, deletes the PostgresServer."""
 
 from every_step import each_pair, go_on, hold_one_in_each
-from support.kubectl import kubectl, kubectl_json
+from support import api
+from support.kubectl import kubectl
 
 # In Starting clients may have written already: nothing is taken from them.
 TOO_LATE = {"verify-live"}
@@ -28,7 +29,7 @@ def test_a_deleted_restore_goes_and_leaves_the_old_data(shops, steps):
 
 
 def servers_in(namespace):
-    return {s["metadata"]["name"] for s in kubectl_json("get", "postgresservers", namespace=namespace)["items"]}
+    return {s["metadata"]["name"] for s in api.items("postgresservers", namespace)}
 
 
 @each_pair([("prepare", "preflight"), ("commit", "verify-live")])

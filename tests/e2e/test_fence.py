@@ -2,7 +2,8 @@
 
 import restores
 from processes import catch_agent
-from support.kubectl import kubectl, kubectl_json, refusal
+from support import api
+from support.kubectl import kubectl, refusal
 
 
 def foreign_pod(shop):
@@ -22,7 +23,7 @@ def foreign_pod(shop):
 
 def failed_creations(shop):
     selector = f"involvedObject.name={shop.name},reason=FailedCreate"
-    events = kubectl_json("get", "events", f"--field-selector={selector}", namespace=shop.namespace)["items"]
+    events = api.items("events", shop.namespace, fields=selector)
     return [event["message"] for event in events]
 
 
@@ -41,7 +42,7 @@ def test_scaling_up_during_a_restore_is_refused_with_its_name_and_does_no_harm(s
     assert f"DatabaseRestore {restore.name}" in refusal(
         "create", objects=foreign_pod(shop), namespace=shop.namespace
     )
-    assert not kubectl_json("get", "pods", "-l", f"app={shop.name}", namespace=shop.namespace)["items"]
+    assert not api.items("pods", shop.namespace, labels=f"app={shop.name}")
 
     restore.wait_until("it is scaled down again", lambda: shop.replicas() == 0, 30)
     agent.resume()

@@ -8,7 +8,8 @@ import yaml
 
 from release import told
 from shop import HERE
-from support.kubectl import kubectl, kubectl_json
+from support import api
+from support.kubectl import kubectl
 
 SHOP = {
     document["kind"]: document
@@ -53,7 +54,7 @@ def registered(namespace, change, postgres=None):
 
 def looked_at(namespace, name):
     def status():
-        found = kubectl_json("get", "postgresserver", name, namespace=namespace).get("status", {})
+        found = api.get("postgresserver", name, namespace).get("status", {})
         return found if found.get("observedGeneration", -1) >= 1 and "conditions" in found else None
 
     return told(namespace, f"PostgresServer {name} was looked at", status, 20)

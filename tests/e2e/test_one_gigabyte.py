@@ -9,7 +9,8 @@ import pytest
 import restores
 from release import agent_log
 from shop import Shop, numbers
-from support.kubectl import environment, kubectl, kubectl_json
+from support import api
+from support.kubectl import environment, kubectl
 
 ORDERS = 30_000
 # The sample database is rich and slow to make, so most of the gigabyte is plain rows in a few more tables.
@@ -229,11 +230,9 @@ def test_no_password_is_in_logs_status_events_metrics_or_manifests(story, operat
     namespace = story.shop.namespace
     texts = {"operator's log": operator.log(), "metrics": operator.metrics()}
     for kind in ("databaserestores", "postgresservers", "events", "jobs", "pods"):
-        texts[kind] = json.dumps(kubectl_json("get", kind, namespace=namespace))
-    pods = kubectl(
-        "get", "pods", "-l", "dbrestore.dev/restore-uid", "-o", "name", namespace=namespace
-    ).split()
+        texts[kind] = json.dumps(api.items(kind, namespace))
+    pods = api.items("pods", namespace, labels="dbrestore.dev/restore-uid")
     assert pods
-    for pod in pods:
-        texts[pod] = agent_log(pod, namespace)
+    for name in (pod["metadata"]["name"] for pod in pods):
+        texts[name] = agent_log(name, namespace)
     assert [where for where, text in texts.items() if story.shop.password in text] == []

@@ -7,11 +7,12 @@ import subprocess
 import pytest
 
 from processes import Held
-from support.kubectl import environment, kubectl, kubectl_json, run, wait_for
+from support import api
+from support.kubectl import environment, kubectl, run, wait_for
 
 
 def container_of(pod, namespace):
-    return kubectl_json("get", "pod", pod, namespace=namespace)["status"]["containerStatuses"][0]
+    return api.get("pod", pod, namespace)["status"]["containerStatuses"][0]
 
 
 def test_sigterm_ends_it_within_seconds_and_without_an_error(operator):
@@ -85,9 +86,4 @@ def test_helm_upgrades_it_in_place(operator):
     operator.wait_ready()
     assert operator.leader()["metadata"]["uid"] not in before
     assert '"message":"starting"' in operator.log()
-    assert (
-        kubectl_json("get", "deployment", "dbrestore", namespace=operator.namespace)["status"][
-            "readyReplicas"
-        ]
-        == 2
-    )
+    assert api.get("deployment", "dbrestore", operator.namespace)["status"]["readyReplicas"] == 2

@@ -3,7 +3,8 @@
 import restores
 from release import installed_operator
 from shop import Shop
-from support.kubectl import kubectl, kubectl_json
+from support import api
+from support.kubectl import kubectl
 
 
 def on_the_root_of_its_volume(objects):
@@ -74,7 +75,7 @@ def test_the_database_is_restored_under_the_restricted_pod_security_standard(clu
         shop = Shop(release.namespace, adapt=without_root).deploy().fill().register()
         restore = restored(shop)
         selector = "dbrestore.dev/restore-name=" + restore.name
-        pods = kubectl_json("get", "pods", "-l", selector, namespace=release.namespace)["items"]
+        pods = api.items("pods", release.namespace, labels=selector)
         assert pods
         for pod in pods:
             context = pod["spec"]["securityContext"]
@@ -82,7 +83,4 @@ def test_the_database_is_restored_under_the_restricted_pod_security_standard(clu
             mounts_data = any(volume["name"] == "data" for volume in pod["spec"]["volumes"])
             assert context["runAsUser"] == (999 if mounts_data else 65532) and "fsGroup" not in context
             assert context["supplementalGroups"] == [999]
-        warnings = kubectl(
-            "get", "events", "--field-selector=reason=FailedCreate", "-o", "name", namespace=release.namespace
-        )
-        assert warnings == ""
+        assert api.items("events", release.namespace, fields="reason=FailedCreate") == []

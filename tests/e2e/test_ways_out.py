@@ -4,6 +4,7 @@ import pytest
 
 import restores
 from processes import catch_agent
+from support import api
 from support.kubectl import kubectl, wait_for
 
 
@@ -32,7 +33,7 @@ def test_a_deleted_restore_leaves_the_old_data_and_goes(preparing):
     shop, restore, agent, before = preparing
     restore.delete(wait=False)
     agent.resume()
-    restore.wait_until("it is gone", lambda: restore.name not in all_names(shop), 120)
+    restore.wait_until("it is gone", lambda: not api.exists("databaserestore", restore.name, shop.namespace), 120)
     assert shop.get("postgresserver")["metadata"].get("finalizers", []) == []
 
 
@@ -41,7 +42,7 @@ def test_the_server_object_is_deleted_which_cancels_the_restore_and_then_it_goes
     kubectl("delete", "postgresserver", shop.name, "--wait=false", namespace=shop.namespace)
     agent.resume()
     restore.wait_until_ended().must_have("Cancelled", "Cancelled")
-    wait_for("the server object is gone", lambda: "/" + shop.name not in all_names(shop, "postgresservers"), 30)
+    wait_for("the server object is gone", lambda: not api.exists("postgresserver", shop.name, shop.namespace), 30)
     shop.register()
 
 
@@ -50,16 +51,12 @@ def test_a_restore_whose_object_is_taken_away_is_rolled_back_all_the_same(prepar
     patch = '{"metadata":{"finalizers":null}}'
     restore.delete(wait=False)
     kubectl("patch", "databaserestore", restore.name, "--type=merge", f"--patch={patch}", namespace=shop.namespace)
-    assert restore.name not in all_names(shop)
+    assert not api.exists("databaserestore", restore.name, shop.namespace)
     agent.resume()
     wait_for("the lock is free", lambda: "activeRestore" not in shop.server_status(), 120)
     entry = shop.server_status()["history"][-1]
     assert (entry["restore"], entry["result"]) == (restore.name, "Failed")
     assert shop.get("postgresserver")["metadata"].get("finalizers", []) == []
-
-
-def all_names(shop, kind="databaserestores"):
-    return kubectl("get", kind, "-o", "name", namespace=shop.namespace)
 
 
 def test_a_cancel_that_comes_too_late_is_told_so_and_an_undo_brings_the_old_data_back(shop):

@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include "kube/transport.h"
@@ -313,6 +314,24 @@ protected:
 TEST_F(TlsTest, TrustsWhatTheConfiguredAuthoritySigned) {
     const LoopbackServer server(say_who, test::sign_certificate(authority_, "IP:127.0.0.1"));
     EXPECT_EQ(ask(server, trusting(authority_)), "(none)");
+}
+
+TEST_F(TlsTest, AnAnswerThatComesAfterTheDeadlineEndsNobodysProcess) {
+    std::promise<bool> written;
+    const LoopbackServer server(
+        [&](Connection& connection, const std::string&) {
+            const Timed timed;
+            bool good = true;
+            while (good && timed.elapsed() < seconds(10)) {
+                std::this_thread::sleep_for(milliseconds(100));
+                good = connection.write("HTTP/1.1 200 OK\r\n");
+            }
+            written.set_value(good);
+        },
+        test::sign_certificate(authority_, "IP:127.0.0.1"));
+    const auto response = transport_to(server.address(), trusting(authority_))->send(get("/", milliseconds(50)));
+    EXPECT_FALSE(response);
+    EXPECT_FALSE(written.get_future().get()) << "the client is still there";
 }
 
 TEST_F(TlsTest, RefusesWhatAStrangerSigned) {

@@ -21,8 +21,8 @@ protected:
     WorkQueueOptions options() {
         WorkQueueOptions options;
         options.now = [this] { return now_; };
-        options.waited = [this](double seconds) { waited_seconds_.push_back(seconds); };
-        options.worked = [this](double seconds) { worked_seconds_.push_back(seconds); };
+        options.waited = [this](double waited) { waited_seconds_.push_back(waited); };
+        options.worked = [this](double worked) { worked_seconds_.push_back(worked); };
         return options;
     }
 
