@@ -57,7 +57,8 @@ Prepared prepare(const ProcessSpec& spec) {
 // Input from nowhere; output to these, or to nowhere where they are negative.
 bool connect_streams(int out, int err) {
     const int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
-    return null >= 0 && ::dup2(null, STDIN_FILENO) >= 0 && ::dup2(out >= 0 ? out : null, STDOUT_FILENO) >= 0 &&
+    return null >= 0 && ::dup2(null, STDIN_FILENO) >= 0 &&
+           ::dup2(out >= 0 ? out : null, STDOUT_FILENO) >= 0 &&
            ::dup2(err >= 0 ? err : null, STDERR_FILENO) >= 0;
 }
 

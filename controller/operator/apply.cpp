@@ -5,6 +5,7 @@
 #include "base/digest.h"
 #include "base/log.h"
 #include "decide/jobs.h"
+#include "operator/finalizer.h"
 #include "operator/kinds.h"
 #include "resources/json_fields.h"
 
@@ -86,9 +87,9 @@ Status Applier::carry_out(World& world, const decide::Action& action) {
                 return save_server(*world.server, to_json(a.lock), lock_manager);
             },
             [&](const decide::AddFinalizers&) {
-                if (auto set = set_finalizer(restores_resource, "restore", restore.meta, true); !set)
+                if (auto set = save_finalizer(restores_resource, "restore", restore.meta, true); !set)
                     return set;
-                return set_finalizer(servers_resource, "server", world.server->meta, true);
+                return save_finalizer(servers_resource, "server", world.server->meta, true);
             },
             [&](const decide::RemoveFinalizers&) { return remove_finalizers(world); },
             [&](const decide::MarkExecuted& a) { return mark_executed(restore, a.executed); },
@@ -131,22 +132,11 @@ Status Applier::save_server(resources::PostgresServer& server, const json& statu
     return base::success();
 }
 
-// The whole list travels, guarded by resourceVersion, so that nobody else's finalizer is lost.
-Status Applier::set_finalizer(const kube::Resource& resource, const char* kind, resources::ObjectMeta& meta,
-                              bool wanted) {
-    if (meta.has_finalizer(resources::finalizer_name) == wanted) return base::success();
-    auto finalizers = meta.finalizers;
-    if (wanted)
-        finalizers.emplace_back(resources::finalizer_name);
-    else
-        std::erase(finalizers, resources::finalizer_name);
-    const json patch{{"metadata", {{"finalizers", finalizers}, {"resourceVersion", meta.resource_version}}}};
-    const auto patched = client_.merge_patch(resource, meta.key(), "", patch, status_manager);
-    if (!patched && patched.error().kind == ErrorKind::not_found && !wanted) return base::success();
-    if (!patched) return patched.error();
-    own_writes_.remember(kind, meta.key(), version_of(*patched), clock_.now());
-    meta.resource_version = version_of(*patched);
-    meta.finalizers = finalizers;
+Status Applier::save_finalizer(const kube::Resource& resource, const char* kind, resources::ObjectMeta& meta,
+                               bool wanted) {
+    const auto written = set_finalizer(client_, resource, meta, wanted);
+    if (!written) return written.error();
+    if (*written) own_writes_.remember(kind, meta.key(), meta.resource_version, clock_.now());
     return base::success();
 }
 
@@ -157,10 +147,10 @@ Status Applier::remove_finalizers(World& world) {
                         world.server->lock.active_restore &&
                         world.server->lock.active_restore->uid != world.restore.meta.uid;
     if (world.server && !others) {
-        if (auto removed = set_finalizer(servers_resource, "server", world.server->meta, false); !removed)
+        if (auto removed = save_finalizer(servers_resource, "server", world.server->meta, false); !removed)
             return removed;
     }
-    return set_finalizer(restores_resource, "restore", world.restore.meta, false);
+    return save_finalizer(restores_resource, "restore", world.restore.meta, false);
 }
 
 Status Applier::mark_executed(resources::DatabaseRestore& restore, bool executed) {

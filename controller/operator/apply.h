@@ -56,8 +56,8 @@ private:
     base::Status save_restore(resources::DatabaseRestore& restore, const resources::RestoreStatus& status);
     base::Status save_server(resources::PostgresServer& server, const nlohmann::json& status,
                              const char* manager);
-    base::Status set_finalizer(const kube::Resource& resource, const char* kind, resources::ObjectMeta& meta,
-                               bool wanted);
+    base::Status save_finalizer(const kube::Resource& resource, const char* kind, resources::ObjectMeta& meta,
+                                bool wanted);
     base::Status remove_finalizers(decide::World& world);
     base::Status mark_executed(resources::DatabaseRestore& restore, bool executed);
     base::Status create_job(const nlohmann::json& manifest);

@@ -20,14 +20,19 @@ def environment_of(pid):
     return dict(entry.split("=", 1) for entry in entries if "=" in entry)
 
 
-def find_process(matches):
-    """The first process that matches by its command and its id, or None."""
+def find_process(matches, settled=None):
+    """The first process that matches by its command and its id, or None. Who looks again passes the same set
+    `settled`, in which it keeps the processes that stay what they are."""
+    settled = set() if settled is None else settled
     for entry in os.listdir("/proc"):
-        if not entry.isdigit():
+        if not entry.isdigit() or entry in settled:
             continue
         try:
-            if matches(command_of(entry), entry):
+            words = command_of(entry)
+            if matches(words, entry):
                 return int(entry)
+            if words[0] and "runc" not in words[0]:  # what runc starts becomes a container's own program
+                settled.add(entry)
         except OSError:
             continue
     return None
@@ -103,10 +108,10 @@ def catch_agent(restore_uid, step, beside=None, timeout_seconds=90):
     """Stops the agent as it begins a step or, if `beside` is given, once that program runs with it."""
     is_agent = agent_in(pods_of(restore_uid, step))
     deadline = time.monotonic() + timeout_seconds
-    held = None
+    held, settled = None, set()
     while time.monotonic() < deadline:
         if held is None:
-            pid = find_process(is_agent)
+            pid = find_process(is_agent, settled)
             held = Held(pid) if pid is not None else None
         if held is not None and (beside is None or runs_in_the_pod_of(held.pid, beside)):
             held.stop()

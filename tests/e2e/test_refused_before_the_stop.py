@@ -43,7 +43,7 @@ def client(shared_shop):
         "-Atc",
         "SELECT 1",
     ]
-    environment = os.environ | {"PGPASSWORD": shared_shop.password, "PGCONNECT_TIMEOUT": "3"}
+    environment = os.environ | {"PGPASSWORD": shared_shop.password, "PGCONNECT_TIMEOUT": "30"}
 
     def ask():
         while not done.wait(0.2):

@@ -76,6 +76,10 @@ def paths():
 
 
 def path_of(kind, namespace):
+    if kind not in paths():
+        paths.cache_clear()  # a CRD may be new
+    if kind not in paths():
+        raise CommandError(["GET", kind], 404, "", "the API server has no such kind")
     prefix, plural, is_namespaced = paths()[kind]
     return f"{prefix}/namespaces/{namespace}/{plural}" if is_namespaced else f"{prefix}/{plural}"
 

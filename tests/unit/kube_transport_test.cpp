@@ -329,7 +329,8 @@ TEST_F(TlsTest, AnAnswerThatComesAfterTheDeadlineEndsNobodysProcess) {
             written.set_value(good);
         },
         test::sign_certificate(authority_, "IP:127.0.0.1"));
-    const auto response = transport_to(server.address(), trusting(authority_))->send(get("/", milliseconds(50)));
+    const auto response =
+        transport_to(server.address(), trusting(authority_))->send(get("/", milliseconds(50)));
     EXPECT_FALSE(response);
     EXPECT_FALSE(written.get_future().get()) << "the client is still there";
 }

@@ -1,5 +1,6 @@
-// One binary that is every Kubernetes program of the test cluster: it acts as the program whose name it was started by.
-// The programs share almost all of their packages, so one binary is built several times faster than six.
+// One binary that is every server of the test cluster: it acts as the program whose name it was started by. The servers
+// share almost all of their packages, so one binary is built several times faster than five. kubectl is one by itself:
+// it is started thousands of times, and need not initialize the others each time.
 package main
 
 import (
@@ -13,8 +14,6 @@ import (
 	_ "k8s.io/component-base/logs/json/register"
 	_ "k8s.io/component-base/metrics/prometheus/clientgo"
 	_ "k8s.io/component-base/metrics/prometheus/version"
-	kubectl "k8s.io/kubectl/pkg/cmd"
-	kubectlutil "k8s.io/kubectl/pkg/cmd/util"
 	apiserver "k8s.io/kubernetes/cmd/kube-apiserver/app"
 	controllermanager "k8s.io/kubernetes/cmd/kube-controller-manager/app"
 	proxy "k8s.io/kubernetes/cmd/kube-proxy/app"
@@ -33,15 +32,9 @@ func main() {
 		"kubelet":                 func() *cobra.Command { return kubelet.NewKubeletCommand(context.Background()) },
 	}
 	name := filepath.Base(os.Args[0])
-	if name == "kubectl" {
-		if err := cli.RunNoErrOutput(kubectl.NewDefaultKubectlCommand()); err != nil {
-			kubectlutil.CheckErr(err)
-		}
-		return
-	}
 	program, known := programs[name]
 	if !known {
-		fmt.Fprintf(os.Stderr, "unknown program %q: start this binary by a link named kubectl, kubelet or kube-*\n", name)
+		fmt.Fprintf(os.Stderr, "unknown program %q: start this binary by a link named kubelet or kube-*\n", name)
 		os.Exit(2)
 	}
 	os.Exit(cli.Run(program()))
