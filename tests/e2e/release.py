@@ -101,8 +101,8 @@ def story(namespace):
         "get", "events", "--sort-by=.metadata.creationTimestamp", "--no-headers", namespace=namespace
     )
     parts += ["Events:", *events.splitlines()[-25:]]
-    with contextlib.suppress(CommandError):
-        parts += ["Operator:", Operator(namespace).log(30)]
+    if leader := Operator(namespace).pod():
+        parts += ["Operator:", kubectl("logs", leader["metadata"]["name"], "--tail=30", namespace=namespace)]
     agents = api.items("pods", namespace, labels="dbrestore.dev/restore-uid")
     for pod in sorted(agents, key=lambda pod: pod["metadata"]["creationTimestamp"])[-3:]:
         name = pod["metadata"]["name"]
