@@ -58,9 +58,9 @@ base::Error query_failure(pg_conn* connection, const PGresult* result) {
         return std::string(text != nullptr ? text : "");
     };
     if (PQstatus(connection) != CONNECTION_OK) {
-        return base::error(
-            base::ErrorKind::unavailable,
-            "the server closed the connection: " + one_line(PQerrorMessage(connection), max_server_message_bytes));
+        return base::error(base::ErrorKind::unavailable,
+                           "the server closed the connection: " +
+                               one_line(PQerrorMessage(connection), max_server_message_bytes));
     }
     std::string message = part(PG_DIAG_MESSAGE_PRIMARY);
     if (const std::string detail = part(PG_DIAG_MESSAGE_DETAIL); !detail.empty())

@@ -65,10 +65,12 @@ bool Tree::is_hidden() const {
 base::Status Tree::hide() const {
     if (!is_hidden()) {
         struct stat status {};
-        if (::stat(data_directory_.c_str(), &status) != 0) return base::io_error("cannot stat " + data_directory_);
+        if (::stat(data_directory_.c_str(), &status) != 0)
+            return base::io_error("cannot stat " + data_directory_);
         const auto version = base::read_file(data_directory_ + "/PG_VERSION", 1000);
         if (!version) return version.error();
-        if (::mkdir(tree_.c_str(), 0700) != 0 && errno != EEXIST) return base::io_error("cannot make " + tree_);
+        if (::mkdir(tree_.c_str(), 0700) != 0 && errno != EEXIST)
+            return base::io_error("cannot make " + tree_);
         const auto leftover = entries_to_move(tree_);
         if (!leftover) return leftover.error();
         if (!leftover->empty())
