@@ -1,10 +1,11 @@
 #pragma once
-// What the agent remembers on the volume, in <data directory>/.dbrestore, outside the tree that it works on:
-//   lock          held by flock while a step runs, and by each process of a private server
-//   journal.json  which restore is at work and how far it came; the truth, whatever became of pods and their
-//   logs ledger.json   the restores that succeeded here: none of these names runs again tree/         the
-//   database's files while the stub stands in their place (see tree.h) ballast       space that is freed
-//   where the disk has filled
+// What the agent remembers on the volume, in <data directory>/.dbrestore, outside the tree that it works on.
+//
+// - lock: held by flock while a step runs, and by each process of a private server.
+// - journal.json: which restore is at work and how far it came; the truth, whatever became of pods and logs.
+// - ledger.json: the restores that have ended here; none of the names that succeeded runs again.
+// - tree/: the database's files while the stub stands in their place (see tree.h).
+// - ballast: space that is freed where the disk has filled.
 
 #include <optional>
 #include <string>
