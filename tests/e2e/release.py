@@ -87,9 +87,7 @@ def agent_log(pod, namespace, lines=-1):
         return str(error)
 
 
-def story(namespace):
-    """What a person would look at first when a restore did not do what it should."""
-    parts = []
+def tell_story(namespace, parts):
     for restore in api.items("databaserestores", namespace):
         status = restore.get("status", {})
         shown = {k: status[k] for k in ("phase", "step", "progress", "failure", "preflight") if k in status}
@@ -107,6 +105,16 @@ def story(namespace):
     for pod in sorted(agents, key=lambda pod: pod["metadata"]["creationTimestamp"])[-3:]:
         name = pod["metadata"]["name"]
         parts += [f"Agent {name}:", agent_log(name, namespace, 12)[-4000:]]
+
+
+def story(namespace):
+    """What a person would look at first when a restore did not do what it should, as far as it can be told: an error
+    here would hide the failure that it is about."""
+    parts = []
+    try:
+        tell_story(namespace, parts)
+    except Exception as error:
+        parts.append(f"(no more can be told: {error})")
     return "\n".join(parts)
 
 

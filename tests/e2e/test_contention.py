@@ -11,7 +11,7 @@ import pytest
 import restores
 from processes import Held, catch_agent, find_process
 from restores import must_be_as_the_status_says
-from support.kubectl import CommandError, kubectl, kubectl_json, wait_for
+from support.kubectl import CommandError, kubectl, wait_for
 
 
 @contextlib.contextmanager
