@@ -95,9 +95,10 @@ void remove_field(json& status, const std::string& name) {
     }
     auto& conditions = status["conditions"];
     const std::string type = name.substr(name.find('/') + 1);
-    const auto gone = std::ranges::remove_if(
-        conditions, [&](const json& condition) { return text_at(condition, "type") == type; });
-    conditions.erase(gone.begin(), gone.end());
+    conditions.erase(
+        std::remove_if(conditions.begin(), conditions.end(),
+                       [&](const json& condition) { return text_at(condition, "type") == type; }),
+        conditions.end());
     if (conditions.empty()) status.erase("conditions");
 }
 

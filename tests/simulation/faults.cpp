@@ -8,7 +8,7 @@ namespace dbrestore::simulation {
 
 namespace {
 
-constexpr std::array names{
+constexpr std::array fault_names{
     "crash_before",      "crash_after",     "response_lost",      "timed_out",       "error_401",
     "error_403",         "error_409",       "error_410",          "error_429",       "error_500",
     "error_503",         "error_504",       "second_leader",      "clock_forward",   "clock_back",
@@ -20,23 +20,23 @@ constexpr std::array names{
     "namespace_deleted", "dump_spoiled",    "dump_removed",       "agent_killed",    "result_lost",
     "job_pod_deleted",
 };
-static_assert(names.size() == static_cast<size_t>(last_fault) + 1);
+static_assert(fault_names.size() == static_cast<size_t>(last_fault) + 1);
 
 }  // namespace
 
 std::string to_text(Fault fault) {
-    return names.at(static_cast<size_t>(fault));
+    return fault_names.at(static_cast<size_t>(fault));
 }
 
 std::optional<Fault> fault_from_text(const std::string& text) {
-    const auto at = std::ranges::find(names, text);
-    if (at == names.end()) return std::nullopt;
-    return static_cast<Fault>(at - names.begin());
+    const auto at = std::ranges::find(fault_names, text);
+    if (at == fault_names.end()) return std::nullopt;
+    return static_cast<Fault>(at - fault_names.begin());
 }
 
 std::vector<Fault> all_faults() {
     std::vector<Fault> all;
-    for (size_t i = 0; i < names.size(); ++i) all.push_back(static_cast<Fault>(i));
+    for (size_t i = 0; i < fault_names.size(); ++i) all.push_back(static_cast<Fault>(i));
     return all;
 }
 

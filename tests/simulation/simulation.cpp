@@ -298,7 +298,7 @@ RunOutcome Simulation::run() {
     step_cues();
     if (settings_.walk) walk();
     if (settings_.scenario->dump_claim_is_late) {
-        for (int i = 0; i < 100; ++i) clock_.pass(1s), step_operator(0, i % 8), count_step();
+        for (size_t i = 0; i < 100; ++i) clock_.pass(1s), step_operator(0, i % 8), count_step();
         people_.bring_dump_claim();
     }
     settle();
