@@ -1,12 +1,16 @@
 #include "agent/archive.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <atomic>
+#include <cerrno>
 #include <cstdlib>
 #include <set>
 #include <sstream>
+#include <thread>
 
 #include "agent/text.h"
 #include "base/files.h"
@@ -74,30 +78,34 @@ std::optional<TocEntry> entry_from_line(std::string_view line) {
     return entry;
 }
 
-std::optional<ArchiveFailure> judge(const base::Result<base::ProcessEnd>& end, const std::string& errors) {
-    if (!end) return ArchiveFailure{"AgentFailed", to_text(end.error())};
+std::optional<Failure> judge(const base::Result<base::ProcessEnd>& end, const std::string& errors) {
+    if (!end) return Failure{"AgentFailed", to_text(end.error())};
     if (end->ok()) return std::nullopt;
     const std::string said = one_line(errors.empty() ? base::to_text(*end) : errors, 400);
     if (errors.find("unsupported version (") != std::string::npos) {
-        return ArchiveFailure{
+        return Failure{
             "DumpTooNew",
             "the dump was written by a newer pg_dump than this server's pg_restore can read: " + said};
     }
     if (errors.find("end of file") != std::string::npos || errors.find("too short") != std::string::npos) {
-        return ArchiveFailure{"DumpTruncated", "the dump ends too early: " + said};
+        return Failure{"DumpTruncated", "the dump ends too early: " + said};
     }
-    return ArchiveFailure{"DumpDamaged", "the dump is damaged: " + said};
+    return Failure{"DumpDamaged", "the dump is damaged: " + said};
 }
 
 struct Run {
     std::string errors;
     base::ProcessSpec spec;
 
-    Run(const DumpFile& dump, std::vector<std::string> arguments) {
-        arguments.push_back(dump.path_in_child());
+    Run(const DumpFile& dump, std::vector<std::string> arguments)
+        : Run(dump.fd(), dump.format(), std::move(arguments)) {}
+    // Told the format, it reads nothing twice.
+    Run(int fd, DumpFormat format, std::vector<std::string> arguments) {
+        arguments.push_back("--format=" + backups::to_text(format));
+        arguments.push_back("/proc/self/fd/" + std::to_string(fd));
         spec.arguments = std::move(arguments);
         spec.environment = {{"LC_ALL", "C"}};
-        spec.inherited_fds = {dump.fd()};
+        spec.inherited_fds = {fd};
         spec.on_stderr = [this](std::string_view text) {
             errors.append(text.substr(0, 2000 - std::min<size_t>(2000, errors.size())));
         };
@@ -106,8 +114,7 @@ struct Run {
     Run& operator=(const Run&) = delete;
 };
 
-std::optional<ArchiveFailure> read_list(const DumpFile& dump, const std::string& pg_restore,
-                                        Archive& archive) {
+std::optional<Failure> read_list(const DumpFile& dump, const std::string& pg_restore, Archive& archive) {
     Run run(dump, {pg_restore, "--list"});
     LineSplitter lines(max_listed_line_bytes);
     run.spec.on_stdout = [&](std::string_view text) {
@@ -148,6 +155,11 @@ private:
     double cpu_at_progress_ = 0;
 };
 
+Failure ends_too_early() {
+    return {"DumpDamaged",
+            "the dump is damaged: its compressed data ends too early, and pg_restore gets no further"};
+}
+
 bool is_made_beforehand(const TocEntry& entry, const Archive& archive, const std::set<std::string>& made) {
     if (entry.description == "EXTENSION") return true;
     if (entry.description == "COMMENT") return entry.rest.starts_with("- EXTENSION ");
@@ -170,8 +182,7 @@ void Archive::add_list_line(std::string_view line) {
         entries.push_back(std::move(*entry));
 }
 
-std::optional<ArchiveFailure> read_archive(const DumpFile& dump, const std::string& pg_restore,
-                                           Archive& archive) {
+std::optional<Failure> read_archive(const DumpFile& dump, const std::string& pg_restore, Archive& archive) {
     if (auto failure = read_list(dump, pg_restore, archive)) return failure;
     Run run(dump, {pg_restore, "--schema-only", "--file=-"});
     LineSplitter lines(max_listed_line_bytes);
@@ -182,9 +193,8 @@ std::optional<ArchiveFailure> read_archive(const DumpFile& dump, const std::stri
     return judge(end, run.errors);
 }
 
-std::optional<ArchiveFailure> prove_readable(const DumpFile& dump, const std::string& pg_restore,
-                                             const std::function<void(int64_t)>& on_bytes,
-                                             int64_t& output_bytes) {
+std::optional<Failure> prove_readable(const DumpFile& dump, const std::string& pg_restore,
+                                      const std::function<void(int64_t)>& on_bytes, int64_t& output_bytes) {
     Run run(dump, {pg_restore, "--file=-"});
     output_bytes = 0;
     run.spec.on_stdout = [&](std::string_view text) { output_bytes += static_cast<int64_t>(text.size()); };
@@ -195,10 +205,38 @@ std::optional<ArchiveFailure> prove_readable(const DumpFile& dump, const std::st
         return guard.observe(pid, bytes, output_bytes);
     };
     const auto end = base::run_process(run.spec);
-    if (end && end->stopped)
-        return ArchiveFailure{
-            "DumpDamaged",
-            "the dump is damaged: its compressed data ends too early, and pg_restore gets no further"};
+    if (end && end->stopped) return ends_too_early();
+    return judge(end, run.errors);
+}
+
+std::optional<Failure> prove_streamed(backups::ByteSource& dump, DumpFormat format,
+                                      const std::string& pg_restore, int64_t& output_bytes) {
+    std::array<int, 2> fds{};
+    if (::pipe2(fds.data(), O_CLOEXEC) != 0)
+        return Failure{"AgentFailed", to_text(base::io_error("cannot make a pipe"))};
+    base::UniqueFd read_end{fds[0]}, write_end{fds[1]};
+    Run run(read_end.get(), format, {pg_restore, "--file=-"});
+    output_bytes = 0;
+    run.spec.on_stdout = [&](std::string_view text) { output_bytes += static_cast<int64_t>(text.size()); };
+    std::atomic<int64_t> input_bytes = 0;
+    SpinGuard guard;
+    run.spec.on_tick = [&](pid_t pid) { return guard.observe(pid, input_bytes, output_bytes); };
+    std::optional<base::Error> source_error;
+    std::thread feeder([&] {
+        const auto fed = backups::pump(dump, [&](std::string_view bytes) -> base::Status {
+            input_bytes += static_cast<int64_t>(bytes.size());
+            // pg_restore stops reading behind the last entry; the rest is read for its own checks.
+            [[maybe_unused]] const auto ignored = base::write_all(write_end.get(), bytes);
+            return base::success();
+        });
+        if (!fed) source_error = fed.error();
+        write_end.reset();
+    });
+    const auto end = base::run_process(run.spec);
+    read_end.reset();  // a feeder that still writes gets EPIPE
+    feeder.join();
+    if (source_error) return backups::to_failure(*source_error);
+    if (end && end->stopped) return ends_too_early();
     return judge(end, run.errors);
 }
 

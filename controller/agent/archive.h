@@ -30,22 +30,22 @@ struct Archive {
     void add_list_line(std::string_view line);  // of what `pg_restore --list` prints
 };
 
-// Why pg_restore refuses a dump.
-struct ArchiveFailure {
-    std::string
-        reason;  // DumpTooNew, DumpTruncated, DumpDamaged; AgentFailed where pg_restore could not be run
-    std::string message;
-};
+// Why pg_restore refuses a dump: DumpTooNew, DumpTruncated, DumpDamaged; AgentFailed where it could not be
+// run.
+using backups::Failure;
 
 // The table of contents and the definitions; the data is not looked at. Nothing on success.
-std::optional<ArchiveFailure> read_archive(const DumpFile& dump, const std::string& pg_restore,
-                                           Archive& archive);
+std::optional<Failure> read_archive(const DumpFile& dump, const std::string& pg_restore, Archive& archive);
 
 // Reads the dump to its last byte; `on_bytes` hears every second how much of the file is done.
 // `output_bytes`: the SQL and data that came out.
-std::optional<ArchiveFailure> prove_readable(const DumpFile& dump, const std::string& pg_restore,
-                                             const std::function<void(int64_t)>& on_bytes,
-                                             int64_t& output_bytes);
+std::optional<Failure> prove_readable(const DumpFile& dump, const std::string& pg_restore,
+                                      const std::function<void(int64_t)>& on_bytes, int64_t& output_bytes);
+
+// The same of a dump in one file that comes as a stream and is kept nowhere. The stream's own failure counts
+// before pg_restore's.
+std::optional<Failure> prove_streamed(backups::ByteSource& dump, DumpFormat format,
+                                      const std::string& pg_restore, int64_t& output_bytes);
 
 // Entries that an ordinary role cannot restore, each with the reason, for people.
 std::vector<std::string> entries_for_superusers(const Archive& archive);

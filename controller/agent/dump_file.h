@@ -1,35 +1,35 @@
 #pragma once
-// The dump as a file: opened once, beneath the source folder, so that it cannot be exchanged between check
-// and use.
+// A dump as pg_restore is given it: a file or folder that was opened once, so that it cannot be exchanged
+// between check and use.
 
 #include <cstdint>
 #include <string>
-#include <string_view>
+#include <utility>
 
-#include "base/result.h"
+#include "backups/unpack.h"
 #include "base/unique_fd.h"
 
 namespace dbrestore::agent {
 
-// "" where a file that begins so is a dump in PostgreSQL's custom format; else what it is, for people: "a
-// gzip file".
-std::string foreign_format_of(std::string_view head);
+using backups::DumpFormat;
 
 class DumpFile {
 public:
-    // Follows no link, leaves the folder by no "..", takes regular files only. Errors: not_found; invalid;
-    // io.
-    static base::Result<DumpFile> open(const std::string& source_directory, const std::string& path);
+    DumpFile() = default;
+    DumpFile(base::UniqueFd fd, DumpFormat format, int64_t size_bytes)
+        : fd_(std::move(fd)), format_(format), size_bytes_(size_bytes) {}
 
-    std::string foreign_format() const;  // see above
-
+    DumpFormat format() const { return format_; }
     int64_t size_bytes() const { return size_bytes_; }
     int fd() const { return fd_.get(); }
     // What pg_restore is given: works for its parallel workers too, which open it again.
     std::string path_in_child() const { return "/proc/self/fd/" + std::to_string(fd_.get()); }
+    // Several workers cannot read one tar file.
+    bool suits_workers() const { return format_ != DumpFormat::tar; }
 
 private:
     base::UniqueFd fd_;
+    DumpFormat format_ = DumpFormat::custom;
     int64_t size_bytes_ = 0;
 };
 

@@ -62,6 +62,8 @@ int run_step(const dbrestore::agent::Step& step) {
         environment("DBRESTORE_SOURCE_DIRECTORY", surroundings.source_directory.c_str());
     surroundings.secret_directory =
         environment("DBRESTORE_SECRET_DIRECTORY", surroundings.secret_directory.c_str());
+    surroundings.store_directory =
+        environment("DBRESTORE_STORE_DIRECTORY", surroundings.store_directory.c_str());
     surroundings.temporary_directory =
         environment("DBRESTORE_TEMPORARY_DIRECTORY", surroundings.temporary_directory.c_str());
     surroundings.termination_path =

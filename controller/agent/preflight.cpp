@@ -5,9 +5,9 @@
 #include <climits>
 #include <filesystem>
 
-#include "agent/archive.h"
 #include "agent/journal.h"
 #include "agent/programs.h"
+#include "agent/proof.h"
 #include "agent/server_checks.h"
 #include "agent/space.h"
 #include "agent/steps.h"
@@ -26,9 +26,9 @@ struct Inspection {
     const Context& context;
     Findings findings;
     std::string version;  // of the data directory; empty where it cannot be read
-    std::optional<Archive> archive;
-    int64_t output_bytes = 0;  // of SQL and data in the dump
-    bool dump_is_sound = false;
+    std::optional<resources::Backup> backup;
+    std::optional<ProvenDump> dump;
+    bool may_pass = false;     // something failed that another attempt may find better
     bool archives_wal = true;  // until the server says otherwise
 };
 
@@ -89,45 +89,40 @@ void check_ledger(Inspection& inspection) {
     }
 }
 
+void judge_backup(Inspection& inspection, const backups::Failure& failure) {
+    // A Secret or a backup that is not there yet may come.
+    if (failure.reason == "BackupNotFound" || failure.reason == "StoreSecretMissing")
+        return inspection.findings.missing(failure.reason, failure.message);
+    inspection.may_pass = inspection.may_pass || failure.may_pass;
+    inspection.findings.failed(failure.reason, failure.message);
+}
+
+// What the data volume can spare for a dump that has to be copied to it.
+int64_t spare_bytes(const std::string& directory) {
+    const auto space = disk_space(directory);
+    return space
+               ? std::max<int64_t>(space->free_bytes - space->reserve_bytes() - WorkFolder::ballast_bytes, 0)
+               : 0;
+}
+
 void check_dump(Inspection& inspection) {
     if (inspection.context.request.undo) return;
     const Context& context = inspection.context;
     Findings& findings = inspection.findings;
-    const auto dump = DumpFile::open(context.surroundings.source_directory, context.request.dump_path);
-    if (!dump) {
-        if (dump.error().kind == base::ErrorKind::not_found)
-            return findings.missing("DumpNotFound", to_text(dump.error()));
-        return findings.failed(
-            dump.error().kind == base::ErrorKind::invalid ? "UnsupportedFormat" : "DumpUnreadable",
-            to_text(dump.error()));
-    }
-    if (dump->size_bytes() == 0)
-        return findings.failed("DumpEmpty", "the dump is empty: the file has no content");
-    if (const std::string what = dump->foreign_format(); !what.empty()) {
-        return findings.failed(
-            "UnsupportedFormat",
-            "the dump is " + what + "; it must be in PostgreSQL's custom format (pg_dump -Fc)");
-    }
+    backups::OpenBackup backup;
+    if (const auto failure = open_backup(context, backup)) return judge_backup(inspection, *failure);
     const auto program = find_program("pg_restore", inspection.version);
     if (!program) return findings.failed("ProgramsMissing", to_text(program.error()));
-    Archive archive;
-    auto failure = read_archive(*dump, *program, archive);
-    const auto on_bytes = [&](int64_t bytes) {
-        resources::Progress progress;
-        progress.summary = "reading the dump: " + human_size(bytes) + " of " + human_size(dump->size_bytes());
-        progress.bytes_done = bytes;
-        progress.bytes_total = dump->size_bytes();
-        progress.percent = bytes * 100 / dump->size_bytes();
-        context.report.progress(progress);
-    };
-    if (!failure) failure = prove_readable(*dump, *program, on_bytes, inspection.output_bytes);
-    if (failure) return findings.failed(failure->reason, failure->message);
-    inspection.dump_is_sound = true;
-    inspection.archive = std::move(archive);
+    inspection.backup = backup.facts;
+    const std::string& directory = context.request.data_directory;
+    ProvenDump proven;
+    if (const auto failure = prove_backup(context, backup, *program, spare_bytes(directory), proven))
+        return judge_backup(inspection, *failure);
     findings.passed("DumpReadable",
-                    human_size(dump->size_bytes()) +
-                        " read to the last byte: " + std::to_string(inspection.archive->count("TABLE")) +
-                        " tables, made on PostgreSQL " + one_line(inspection.archive->server_version, 60));
+                    human_size(inspection.backup->size_bytes) +
+                        " read to the last byte: " + std::to_string(proven.archive.count("TABLE")) +
+                        " tables, made on PostgreSQL " + one_line(proven.archive.server_version, 60));
+    inspection.dump = std::move(proven);
 }
 
 void check_kept(Session& session, const std::string& name, Findings& findings) {
@@ -158,7 +153,7 @@ void check_login(Inspection& inspection) {
         return findings.failed(reason, to_text(session.error()));
     }
     findings.passed("ServerReachable");
-    check_server({*session, credentials->database, inspection.archive ? &*inspection.archive : nullptr},
+    check_server({*session, credentials->database, inspection.dump ? &inspection.dump->archive : nullptr},
                  findings);
     if (context.request.undo) check_kept(*session, context.request.new_database, findings);
     const auto mode = session->value(
@@ -167,11 +162,12 @@ void check_login(Inspection& inspection) {
 }
 
 int64_t expected_bytes(const Inspection& inspection) {
-    return inspection.output_bytes + inspection.output_bytes / 2;
+    const int64_t bytes = inspection.dump ? inspection.dump->output_bytes : 0;
+    return bytes + bytes / 2;
 }
 
 void check_space(Inspection& inspection) {
-    if (!inspection.dump_is_sound) return;
+    if (!inspection.dump) return;
     const std::string& directory = inspection.context.request.data_directory;
     const auto space = disk_space(directory);
     if (!space) return inspection.findings.failed("SpaceUnknown", to_text(space.error()));
@@ -179,10 +175,12 @@ void check_space(Inspection& inspection) {
     // WAL that must be archived or is held by a slot stays until the live server runs again.
     const int64_t wal =
         inspection.archives_wal ? data : std::min(data, 2 * moderate_wal_size_mb(directory) * (1 << 20));
-    const int64_t needed = data + wal + WorkFolder::ballast_bytes + space->reserve_bytes();
+    const int64_t staged = inspection.dump->staged_bytes;
+    const int64_t needed = data + wal + staged + WorkFolder::ballast_bytes + space->reserve_bytes();
     const std::string message = "about " + human_size(needed) + " are needed beside the old data (" +
-                                human_size(data) + " of data, " + human_size(wal) +
-                                " of WAL, 5 % of the volume stays free); " + human_size(space->free_bytes) +
+                                human_size(data) + " of data, " + human_size(wal) + " of WAL, " +
+                                (staged > 0 ? human_size(staged) + " of the dump itself, " : "") +
+                                "5 % of the volume stays free); " + human_size(space->free_bytes) +
                                 " are free";
     if (needed > space->free_bytes) return inspection.findings.failed("InsufficientSpace", message);
     inspection.findings.passed("SpaceSuffices", message);
@@ -194,17 +192,21 @@ constexpr std::array checks{check_volume, check_ledger, check_dump, check_login,
 }  // namespace
 
 AgentResult preflight(const Context& context) {
-    Inspection inspection{.context = context, .findings = {}, .version = {}, .archive = {}};
+    Inspection inspection{.context = context, .findings = {}, .version = {}, .backup = {}, .dump = {}};
     for (const auto check : checks) check(inspection);
     AgentResult result;
     const auto* failure = inspection.findings.first_failure();
     result.outcome = failure == nullptr ? AgentResult::Outcome::done : AgentResult::Outcome::failed;
     if (failure != nullptr) result.reason = failure->check;
+    if (failure != nullptr && inspection.may_pass && inspection.findings.waiting_for.empty())
+        result.outcome = AgentResult::Outcome::retryable;
     result.message = inspection.findings.failures();
     result.findings = std::move(inspection.findings.list);
     result.waiting_for = std::move(inspection.findings.waiting_for);
     result.bytes = expected_bytes(inspection);
-    result.estimated_seconds = fixed_seconds + inspection.output_bytes / restored_bytes_per_second;
+    result.chosen = inspection.backup;
+    result.estimated_seconds =
+        fixed_seconds + (inspection.dump ? inspection.dump->output_bytes : 0) / restored_bytes_per_second;
     if (context.request.undo) {
         result.what_is_lost = {"everything written to the database since the restore that is undone"};
         return result;

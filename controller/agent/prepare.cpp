@@ -8,6 +8,7 @@
 #include "agent/rollback.h"
 #include "agent/server_checks.h"
 #include "agent/space.h"
+#include "agent/stage.h"
 #include "agent/steps.h"
 
 namespace dbrestore::agent {
@@ -58,16 +59,21 @@ struct Source {
 };
 
 std::optional<AgentResult> open_source(const Context& context, const Work& work, Source& source) {
-    auto dump = DumpFile::open(context.surroundings.source_directory, context.request.dump_path);
-    if (!dump) return from_error("DumpUnreadable", dump.error());
-    source.dump = std::move(*dump);
     const std::string directory = work.tree.is_hidden() ? work.tree.path() : context.request.data_directory;
     const auto version = data_version(directory);
     if (!version) return from_error("DataDirectoryDamaged", version.error());
     const auto program = find_program("pg_restore", *version);
     if (!program) return failed("ProgramsMissing", to_text(program.error()));
+    backups::OpenBackup backup;
+    if (const auto failure = open_backup(context, backup)) return from_failure(*failure);
+    if (auto dump = usable_in_place(backup)) {
+        source.dump = std::move(*dump);
+    } else if (const auto failure = stage_dump(context, work.folder, backup, source.dump)) {
+        remove_staged(work.folder);
+        return from_failure(*failure);
+    }
     if (const auto failure = read_archive(source.dump, *program, source.archive))
-        return failed(failure->reason, failure->message);
+        return from_failure(*failure);
     return std::nullopt;
 }
 
@@ -109,6 +115,7 @@ std::optional<AgentResult> fill_new_database(const Context& context, const Work&
     if (auto failure =
             run_pg_restore(context, server, journal, source.archive, source.dump, work.tree.path()))
         return failure;
+    remove_staged(work.folder);  // its space is of use to ANALYZE already
     const auto left_out = analyze(context, server, journal);
     if (!left_out) return from_error("AnalyzeFailed", left_out.error());
     if (*left_out > 0) remark += "; " + std::to_string(*left_out) + " tables could not be analyzed";

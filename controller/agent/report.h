@@ -22,6 +22,9 @@ public:
     // The same with words only.
     void progress(std::string summary, int64_t percent = 0);
 
+    // The last one that was told.
+    int64_t percent() const { return percent_; }
+
     void finish(const resources::AgentResult& result, const std::string& termination_path);
 
 private:

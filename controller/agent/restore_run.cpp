@@ -15,8 +15,8 @@ namespace {
 constexpr size_t max_line_bytes = 4096;
 constexpr size_t max_errors = 3;
 constexpr size_t max_error_bytes = 400;
-// Until now and then: the rest are ANALYZE and the handover.
-constexpr int64_t percent_before = 5, percent_of_data = 55, percent_of_entries = 30;
+// Until now at least, and then: the rest are ANALYZE and the handover.
+constexpr int64_t percent_before = 5, percent_with_data = 60, percent_of_entries = 30;
 
 // Counts entries as --verbose tells them: one by one at first, then by workers.
 struct EntryCounter {
@@ -30,19 +30,20 @@ struct EntryCounter {
 };
 
 resources::Progress progress_now(const EntryCounter& counter, int64_t bytes, int64_t entries_total,
-                                 int64_t bytes_total) {
+                                 int64_t bytes_total, int64_t before) {
     resources::Progress progress;
     progress.entries_total = entries_total;
     progress.entries_done = std::min(counter.done, entries_total);
     progress.bytes_total = bytes_total;
     progress.bytes_done = std::min(bytes, bytes_total);
+    const int64_t percent_of_data = percent_with_data - before;
     const double data =
         bytes_total > 0 ? static_cast<double>(progress.bytes_done) / static_cast<double>(bytes_total) : 1;
     const double entries =
         entries_total > 0 ? static_cast<double>(progress.entries_done) / static_cast<double>(entries_total)
                           : 1;
-    progress.percent =
-        percent_before + static_cast<int64_t>(data * percent_of_data + entries * percent_of_entries);
+    progress.percent = before + static_cast<int64_t>(data * static_cast<double>(percent_of_data) +
+                                                     entries * percent_of_entries);
     progress.summary = "restoring: " + human_size(progress.bytes_done) + " of " + human_size(bytes_total) +
                        ", " + std::to_string(progress.entries_done) + " of " + std::to_string(entries_total) +
                        " entries";
@@ -102,7 +103,8 @@ std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateS
         context.surroundings.temporary_directory + "/dbrestore-" + journal.role + ".list";
     if (auto written = base::write_file_durably(list, list_for_restore(archive)); !written)
         return from_error("AgentFailed", written.error());
-    const int64_t jobs = context.request.jobs > 0 ? context.request.jobs : usable_cpus();
+    const int64_t wished = context.request.jobs > 0 ? context.request.jobs : usable_cpus();
+    const int64_t jobs = dump.suits_workers() ? wished : 1;
     base::ProcessSpec spec;
     spec.arguments = {*program,
                       "--exit-on-error",
@@ -113,12 +115,14 @@ std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateS
                       "--no-tablespaces",
                       "--verbose",
                       "--jobs=" + std::to_string(jobs),
+                      "--format=" + backups::to_text(dump.format()),
                       "--use-list=" + list,
                       "--dbname=" + server.conninfo(journal.role, journal.new_database),
                       dump.path_in_child()};
     spec.environment = {{"LC_ALL", "C"},
                         {"PGOPTIONS", session_options("pg_catalog") + " -c synchronous_commit=off"}};
     spec.inherited_fds = {dump.fd()};
+    const int64_t before = std::max(percent_before, context.report.percent());
     EntryCounter counter;
     ErrorCollector errors;
     LineSplitter lines(max_line_bytes);
@@ -131,8 +135,8 @@ std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateS
     spec.on_stderr = [&](std::string_view text) { lines.feed(text, take); };
     spec.on_tick = [&](pid_t pid) {
         bytes = std::max(bytes, bytes_read_by(pid));
-        context.report.progress(
-            progress_now(counter, bytes, static_cast<int64_t>(archive.entries.size()), dump.size_bytes()));
+        context.report.progress(progress_now(counter, bytes, static_cast<int64_t>(archive.entries.size()),
+                                             dump.size_bytes(), before));
         const auto space = disk_space(data_path);
         full = full || (space && space->is_nearly_full());
         return !full;

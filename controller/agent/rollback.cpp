@@ -1,6 +1,7 @@
 #include "agent/rollback.h"
 
 #include "agent/new_database.h"
+#include "agent/stage.h"
 #include "agent/steps.h"
 #include "agent/text.h"
 #include "base/clock.h"
@@ -120,6 +121,8 @@ AgentResult rollback(const Context& context) {
     Work work(context.request.data_directory);
     if (auto failure = take_hold(context, work); failure && failure->reason != "JournalDamaged")
         return *failure;
+    // Whoever left it: a prepare that runs holds the lock, and one that follows fetches it again.
+    remove_staged(work.folder);
     AgentResult result = take_back_if_ours(context, work);
     if (result.outcome != AgentResult::Outcome::done) return result;
     // Also where nothing was done yet: a Job that comes late must not begin.

@@ -12,8 +12,9 @@ namespace dbrestore::agent {
 
 const std::vector<Step>& steps() {
     static const std::vector<Step> table{
-        {"probe", probe},   {"preflight", preflight}, {"quiesce", quiesce},   {"prepare", prepare},
-        {"verify", verify}, {"commit", commit},       {"rollback", rollback}, {"cleanup", cleanup},
+        {"probe", probe},     {"catalog", catalog},   {"preflight", preflight},
+        {"quiesce", quiesce}, {"prepare", prepare},   {"verify", verify},
+        {"commit", commit},   {"rollback", rollback}, {"cleanup", cleanup},
     };
     return table;
 }

@@ -26,6 +26,11 @@ AgentResult retryable(std::string reason, std::string message) {
     return result;
 }
 
+AgentResult from_failure(const backups::Failure& failure) {
+    return failure.may_pass ? retryable(failure.reason, failure.message)
+                            : failed(failure.reason, failure.message);
+}
+
 AgentResult from_error(std::string reason, const base::Error& error) {
     const bool may_pass = error.kind == base::ErrorKind::io || error.kind == base::ErrorKind::unavailable;
     return may_pass ? retryable(std::move(reason), to_text(error))

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "agent/report.h"
+#include "backups/failure.h"
 #include "base/result.h"
 #include "resources/agent_protocol.h"
 
@@ -14,6 +15,7 @@ namespace dbrestore::agent {
 struct Surroundings {
     std::string source_directory = resources::source_directory;
     std::string secret_directory = resources::secret_directory;
+    std::string store_directory = resources::store_directory;
     std::string temporary_directory = "/tmp";
     std::string termination_path = "/dev/termination-log";
     std::string pod_uid;
@@ -34,6 +36,7 @@ using resources::AgentResult;
 AgentResult done(std::string message = {});
 AgentResult failed(std::string reason, std::string message);
 AgentResult retryable(std::string reason, std::string message);
+AgentResult from_failure(const backups::Failure& failure);
 
 // An error of the operating system or of a server that does not answer may pass: retryable. The rest is
 // failed.

@@ -1,13 +1,20 @@
 #pragma once
-// Words for people and for SQL.
+// Words for SQL; and those for people, under the names that the agent uses.
 
-#include <algorithm>
-#include <cstdint>
 #include <string>
 #include <string_view>
-#include <vector>
+
+#include "base/text.h"
 
 namespace dbrestore::agent {
+
+using base::human_size;
+using base::lines_of;
+using base::LineSplitter;
+using base::listed;
+using base::one_line;
+using base::replaced;
+using base::trimmed;
 
 // "Größe" -> "\"Größe\"": always quoted, so that no keyword list is needed.
 std::string quote_identifier(std::string_view name);
@@ -17,45 +24,5 @@ std::string quote_literal(std::string_view text);
 
 // A value of a libpq connection string.
 std::string quote_conninfo(std::string_view text);
-
-// "1.5 GiB".
-std::string human_size(int64_t bytes);
-
-// One line of at most max_bytes: control characters become spaces, a cut ends with "…" and never halves a
-// character.
-std::string one_line(std::string_view text, size_t max_bytes);
-
-// "a, b, c and 4 more".
-std::string listed(const std::vector<std::string>& names, size_t at_most = 5);
-
-// Cuts a stream into lines. What of a line is beyond max_bytes is lost, so that hostile input cannot fill the
-// memory.
-class LineSplitter {
-public:
-    explicit LineSplitter(size_t max_bytes) : max_bytes_(max_bytes) {}
-
-    template <typename OnLine>
-    void feed(std::string_view text, const OnLine& on_line) {
-        while (!text.empty()) {
-            const size_t end = text.find('\n');
-            const std::string_view part = text.substr(0, end);
-            line_.append(part.substr(0, max_bytes_ - std::min(max_bytes_, line_.size())));
-            if (end == std::string_view::npos) return;
-            on_line(std::string_view(line_));
-            line_.clear();
-            text = text.substr(end + 1);
-        }
-    }
-
-private:
-    size_t max_bytes_;
-    std::string line_;
-};
-
-// Every occurrence of `what` becomes `by`, in one pass.
-std::string replaced(std::string text, const std::string& what, const std::string& by);
-
-std::vector<std::string> lines_of(std::string_view text);
-std::string trimmed(std::string_view text);
 
 }  // namespace dbrestore::agent

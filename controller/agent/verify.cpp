@@ -1,5 +1,6 @@
 #include "agent/enter.h"
 #include "agent/new_database.h"
+#include "agent/question.h"
 #include "agent/steps.h"
 #include "agent/text.h"
 
@@ -65,6 +66,9 @@ AgentResult verify_privately(const Context& context) {
     std::unique_ptr<PrivateServer> server;
     if (auto failure = start_server(context, work, server)) return *failure;
     AgentResult result = done();
+    if (!work.journal->undo) {
+        if (auto failure = ask_question(context, *server, *work.journal)) return *failure;
+    }
     {
         // A kept database takes no connections, and nothing was written to it since it was served.
         const bool undo = work.journal->undo;

@@ -24,21 +24,10 @@ std::string parent_of(const std::string& path) {
     return slash == 0 ? "/" : path.substr(0, slash);
 }
 
-Status write_all(int fd, const std::string& text, const std::string& path) {
-    size_t done = 0;
-    while (done < text.size()) {
-        const ssize_t count = ::write(fd, text.data() + done, text.size() - done);
-        if (count < 0 && errno == EINTR) continue;
-        if (count < 0) return file_error("cannot write", path);
-        done += static_cast<size_t>(count);
-    }
-    return success();
-}
-
 Status write_and_sync(const std::string& path, const std::string& text) {
     const UniqueFd fd{::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600)};
     if (!fd) return file_error("cannot create", path);
-    if (Status written = write_all(fd.get(), text, path); !written) return written;
+    if (!write_all(fd.get(), text)) return file_error("cannot write", path);
     // A failed fsync is final: the kernel may have dropped the pages, so trying again would prove nothing.
     if (::fsync(fd.get()) != 0) return file_error("cannot sync", path);
     return success();
@@ -76,6 +65,16 @@ Status write_file_durably(const std::string& path, const std::string& text) {
         return failure;
     }
     return sync_directory(parent_of(path));
+}
+
+Status write_all(int fd, std::string_view text) {
+    while (!text.empty()) {
+        const ssize_t count = ::write(fd, text.data(), text.size());
+        if (count < 0 && errno == EINTR) continue;
+        if (count < 0) return io_error("cannot write");
+        text = text.substr(static_cast<size_t>(count));
+    }
+    return success();
 }
 
 Status sync_directory(const std::string& path) {

@@ -72,6 +72,36 @@ void add_config_maps(const Inferred& inferred, const Workload& workload, json& m
     }
 }
 
+// Optional: so that the agent starts and names what is missing, among its other findings.
+void add_secret(const std::string& name, const std::string& path, const std::string& secret, json& mounts,
+                json& volumes) {
+    mounts.push_back({{"name", name}, {"mountPath", path}, {"readOnly", true}});
+    volumes.push_back(
+        {{"name", name}, {"secret", {{"secretName", secret}, {"optional", true}, {"defaultMode", 0444}}}});
+}
+
+void add_store(const resources::Store& store, json& mounts, json& volumes) {
+    if (!store.claim_name.empty()) {
+        mounts.push_back(
+            {{"name", "source"}, {"mountPath", resources::source_directory}, {"readOnly", true}});
+        volumes.push_back({{"name", "source"},
+                           {"persistentVolumeClaim", {{"claimName", store.claim_name}, {"readOnly", true}}}});
+    }
+    const std::string folder = resources::store_directory;
+    const auto add = [&](const char* what, const std::string& secret) {
+        if (!secret.empty())
+            add_secret(std::string("store-") + what, folder + "/" + what, secret, mounts, volumes);
+    };
+    if (store.s3) {
+        add("credentials", store.s3->credentials_secret);
+        add("ca", store.s3->ca_secret);
+    }
+    if (store.http) {
+        add("headers", store.http->headers_secret);
+        add("ca", store.http->ca_secret);
+    }
+}
+
 void add_volumes(const JobRecipe& recipe, const Inferred& inferred, const Workload& workload, json& pod,
                  json& agent) {
     json mounts = {{{"name", "bundle"}, {"mountPath", resources::bundle_directory}, {"readOnly", true}},
@@ -91,21 +121,9 @@ void add_volumes(const JobRecipe& recipe, const Inferred& inferred, const Worklo
              {"persistentVolumeClaim", {{"claimName", inferred.claim_name}, {"readOnly", read_only}}}});
         add_config_maps(inferred, workload, mounts, volumes);
     }
-    if (!recipe.dump_claim.empty()) {
-        mounts.push_back(
-            {{"name", "source"}, {"mountPath", resources::source_directory}, {"readOnly", true}});
-        volumes.push_back(
-            {{"name", "source"},
-             {"persistentVolumeClaim", {{"claimName", recipe.dump_claim}, {"readOnly", true}}}});
-    }
-    if (!inferred.secret_name.empty()) {
-        mounts.push_back(
-            {{"name", "secret"}, {"mountPath", resources::secret_directory}, {"readOnly", true}});
-        // Optional: so that the agent starts and names what is missing, among its other findings.
-        volumes.push_back(
-            {{"name", "secret"},
-             {"secret", {{"secretName", inferred.secret_name}, {"optional", true}, {"defaultMode", 0444}}}});
-    }
+    if (recipe.store) add_store(*recipe.store, mounts, volumes);
+    if (!inferred.secret_name.empty())
+        add_secret("secret", resources::secret_directory, inferred.secret_name, mounts, volumes);
     agent["volumeMounts"] = mounts;
     pod["volumes"] = volumes;
 }

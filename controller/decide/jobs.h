@@ -39,7 +39,7 @@ struct JobRecipe {
     std::string agent_image;
     resources::AgentRequest request;
     DataMount data = DataMount::none;
-    std::string dump_claim;  // empty: no dump is mounted
+    std::optional<resources::Store> store;  // what it needs is mounted
     int64_t uid = 65532, gid = 65532;
     int64_t deadline_seconds = 600;
     bool database_stopped = false;  // then the pod may take the database's own resources

@@ -77,11 +77,19 @@ Plan judge_preflight(const World& world, RestoreStatus status, const AgentResult
         note(status, world, "Validated", Truth::no, failed[0], message);
         return roll_back(world, std::move(status), failed[0], message);
     }
+    if (result.chosen) {
+        status.source_name = result.chosen->name;
+        status.source_identity = result.chosen->identity;
+    }
     status.original_replicas = world.workload->replicas;
     status.plan = resources::RestorePlan{steps_of_plan(world), result.what_is_lost, result.estimated_seconds,
                                          result.bytes};
     note(status, world, "Validated", Truth::yes, "ChecksPassed",
          std::to_string(status.preflight.size()) + " checks passed");
+    if (is_dry_run(world.restore)) {
+        return finish(world, std::move(status), Phase::succeeded, "Planned",
+                      "all checks passed, and nothing was stopped; the plan is in `status.plan`");
+    }
     return enter(world, std::move(status), Phase::stopping, "all checks passed; stopping the database");
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "decide/backup.h"
 #include "decide/history.h"
 #include "decide/judge.h"
 #include "decide/narrate.h"
@@ -70,9 +71,9 @@ void name_target(const World& world, RestoreStatus& status) {
         status.target = "before " + spec.undo_name;
         status.source_name = entry == nullptr ? "" : entry->previous_database;
     } else if (status.target.empty()) {
-        status.target =
-            spec.dump.claim_name.empty() ? spec.type : spec.dump.claim_name + "/" + spec.dump.path;
-        status.source_name = spec.dump.path;
+        status.target = target_of(spec);
+        status.source_store = name_of_source(spec);
+        status.source_name = spec.backup.choice.name;
     }
 }
 
@@ -178,7 +179,7 @@ Plan validating(const World& world) {
                                       .subcommand = "preflight",
                                       .telling = words_of(world.restore).checking,
                                       .data = DataMount::read_only,
-                                      .dump = true,
+                                      .backup = true,
                                       .host = pod == nullptr ? "" : pod->pod_ip,
                                       .deadline_seconds = long_deadline_seconds});
     if (preflight.plan) return *preflight.plan;
@@ -233,7 +234,7 @@ Plan preparing(const World& world) {
                          .subcommand = "prepare",
                          .telling = words_of(world.restore).preparing,
                          .data = DataMount::read_write,
-                         .dump = true,
+                         .backup = true,
                          .deadline_seconds = world.restore.spec.active_deadline_seconds},
                         Phase::verifying, words_of(world.restore).prepared);
 }
@@ -361,7 +362,7 @@ Plan ended(const World& world) {
     if (!succeeded && mark != restore.meta.annotations.end() && mark->second == restore.meta.uid)
         plan.actions.push_back(MarkExecuted{false});
     if (holds_lock(world)) {
-        if (own_entry(world) == nullptr)
+        if (own_entry(world) == nullptr && !is_dry_run(restore))
             plan.actions.push_back(SaveServer{with_history_of(restore, world.server->status)});
         plan.actions.push_back(SaveLock{});
     }

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "decide/catalog.h"
 #include "decide/history.h"
 #include "decide/inference.h"
 #include "decide/jobs.h"
@@ -192,6 +193,7 @@ Plan decide_server(const ServerWorld& world) {
     Plan plan{{}, "nothing to do", false, std::nullopt};
     ServerStatus status = observed_status(world);
     for (auto& entry : status.history) expire(world, entry, plan);
+    list_stores(world, status, plan);
     if (status != world.server.status)
         plan.actions.insert(plan.actions.begin(), SaveServer{std::move(status)});
     return plan;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "decide/backup.h"
 #include "decide/narrate.h"
 #include "decide/undo.h"
 
@@ -66,13 +67,17 @@ Plan make_job(const World& world, const StepWish& wish) {
     recipe.request.sequence = restore.status.step->sequence;
     recipe.request.host = wish.host;
     recipe.request.jobs = restore.spec.jobs;
+    recipe.request.verification = restore.spec.verification;
     recipe.data = wish.data;
     if (is_undo(restore)) {
         recipe.request.undo = true;
         recipe.request.new_database = restore.status.source_name;
-    } else if (wish.dump) {
-        recipe.dump_claim = restore.spec.dump.claim_name;
-        recipe.request.dump_path = restore.spec.dump.path;
+    } else if (wish.backup) {
+        recipe.store = store_of(world);
+        recipe.request.store = recipe.store.value_or(resources::Store{});
+        recipe.request.choice = restore.spec.backup.choice;
+        recipe.request.backup_name = restore.status.source_name;
+        recipe.request.backup_identity = restore.status.source_identity;
     }
     if (wish.data != DataMount::none && restore.status.data_owner) {
         recipe.uid = restore.status.data_owner->uid;

@@ -16,7 +16,7 @@ struct StepWish {
     std::string subcommand = {};  // of the agent
     std::string telling = {};     // for status: "reading the dump to its last byte"
     DataMount data = DataMount::none;
-    bool dump = false;
+    bool backup = false;    // what its store needs is mounted
     std::string host = {};  // of a running server
     int64_t deadline_seconds = 600;
     bool endless = false;  // never gives up: for what must be done before the database can run again

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "decide/backup.h"
 #include "decide/jobs.h"
 #include "decide/undo.h"
 
@@ -22,15 +23,14 @@ std::optional<Reason> not_supported_yet(const World& world) {
     const auto later = [](const std::string& field, const std::string& must) {
         return Reason{"NotSupportedYet", "`spec." + field + "` must be " + must + " in this version"};
     };
-    if (spec.type != "Dump" && spec.type != "Undo") return later("type", "Dump or Undo");
-    if (spec.type == "Dump" && spec.dump.claim_name.empty())
-        return later("dump", "a file on a persistentVolumeClaim");
+    if (spec.type == "PointInTime") return later("type", "ScheduledBackup, ManualBackup, Dump or Undo");
     if (spec.mode != "Replace") return later("logical.mode", "Replace");
     if (spec.run_as != "Owner") return later("logical.runAs", "Owner");
     if (spec.strategy != "StopFirst") return later("strategy", "StopFirst");
     if (spec.approval != "Automatic") return later("approval", "Automatic");
-    if (spec.dry_run != "None") return later("dryRun", "None");
-    if (spec.has_verification) return later("verification", "absent");
+    if (spec.dry_run == "Rehearse") return later("dryRun", "None or Plan");
+    if (spec.verification && is_undo(world.restore))
+        return later("verification", "absent where `type` is Undo");
     if (world.server && !spec.logical_database.empty() && world.server->status.inferred &&
         spec.logical_database != world.server->status.inferred->database.value) {
         return later("logical.database", "the server's own database, or absent,");
@@ -63,13 +63,14 @@ std::optional<Reason> never_runs(const World& world) {
         }
     }
     // The API server refuses it too, but an edited CRD may not.
-    if (!world.restore.spec.acknowledge_data_loss && world.restore.spec.dry_run == "None") {
+    if (!world.restore.spec.acknowledge_data_loss && !is_dry_run(world.restore)) {
         return Reason{"NotAcknowledged",
                       "`spec.acknowledgeDataLoss` must be true: the data written after the backup is lost"};
     }
     if (is_undo(world.restore)) {
         if (auto reason = never_undone(world)) return reason;
     }
+    if (auto reason = never_in_store(world)) return reason;
     return not_supported_yet(world);
 }
 
@@ -92,7 +93,12 @@ std::optional<Reason> still_missing(const World& world) {
     if (is_undo(world.restore) && undone_entry(world) == nullptr)
         return Reason{"RestoreNotFound", "no DatabaseRestore \"" + spec.undo_name +
                                              "\" has ended on PostgresServer \"" + spec.server_name + "\""};
-    for (const std::string& claim : {world.server->status.inferred->claim_name, spec.dump.claim_name}) {
+    const auto store = store_of(world);
+    if (!store && !is_undo(world.restore))
+        return Reason{"StoreNotFound", "PostgresServer \"" + spec.server_name + "\" has no store \"" +
+                                           spec.backup.store + "\""};
+    const std::string source_claim = store ? store->claim_name : "";
+    for (const std::string& claim : {world.server->status.inferred->claim_name, source_claim}) {
         if (!claim.empty() && !world.claims.contains(claim)) {
             return Reason{"ClaimNotFound", "PersistentVolumeClaim \"" + claim +
                                                "\" does not exist in namespace " +

@@ -13,6 +13,11 @@ struct Reason {
     std::string reason, message;
 };
 
+// It changes nothing, so its name is none that was executed.
+inline bool is_dry_run(const resources::DatabaseRestore& restore) {
+    return restore.spec.dry_run != "None";
+}
+
 // Why this restore can never run as it is written: a later version's feature, or done already.
 std::optional<Reason> never_runs(const World& world);
 

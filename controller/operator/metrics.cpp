@@ -198,6 +198,7 @@ void Metrics::status_saved(const DatabaseRestore& before, const resources::Resto
         return;
     }
     phase_since_.erase(before.meta.uid);
+    if (before.spec.dry_run != "None") return;  // it restored nothing
     restores_
         .Add({{"namespace", before.meta.namespace_name},
               {"type", before.spec.type},

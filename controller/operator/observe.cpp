@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "decide/backup.h"
+#include "decide/catalog.h"
 #include "decide/jobs.h"
 #include "decide/take_over.h"
 #include "operator/kinds.h"
@@ -18,6 +20,12 @@ using resources::Key;
 using resources::Pod;
 
 namespace {
+
+// Jobs and pods that no restore asks for.
+bool is_the_servers(const resources::ObjectMeta& meta) {
+    const std::string step = meta.label(decide::step_label);
+    return step == "cleanup" || step == decide::catalog_step;
+}
 
 // The last line is the result, the line before it at most two seconds old; a result with a hundred findings
 // fits.
@@ -104,7 +112,8 @@ Status Observer::add_server(View& view, World& world) {
 }
 
 Status Observer::add_claims(View& view, World& world) {
-    std::vector<std::string> names{world.restore.spec.dump.claim_name};
+    std::vector<std::string> names;
+    if (const auto store = decide::store_of(world)) names.push_back(store->claim_name);
     if (world.server && world.server->status.inferred)
         names.push_back(world.server->status.inferred->claim_name);
     for (const auto& name : names) {
@@ -243,18 +252,18 @@ Status Observer::add_vanished(View& view, ServerWorld& world) {
 Status Observer::add_kept_data(View& view, ServerWorld& world) {
     const bool keeps_old_data = std::ranges::any_of(
         world.server.status.history, [](const auto& entry) { return !entry.previous_database.empty(); });
-    if (!keeps_old_data) return base::success();
+    if (!keeps_old_data && world.server.stores.empty()) return base::success();
     const Key key = world.server.meta.key();
     auto jobs = view.jobs(key.namespace_name, decide::server_label, key.name);
     if (!jobs) return jobs.error();
     for (auto& job : *jobs) {
-        if (job.meta.label(decide::step_label) == "cleanup") world.jobs.push_back(std::move(job));
+        if (is_the_servers(job.meta)) world.jobs.push_back(std::move(job));
     }
     auto pods = view.pods(key.namespace_name);
     if (!pods) return pods.error();
     for (auto& pod : *pods) {
         const std::string job = pod.meta.label(decide::job_name_label);
-        if (pod.meta.label(decide::step_label) == "cleanup" && pod.finished()) {
+        if (is_the_servers(pod.meta) && pod.finished()) {
             auto report = report_of(pod);
             if (!report) return report.error();
             if (*report) world.reports[job] = **report;

@@ -47,6 +47,9 @@ nlohmann::json to_json(const AgentResult& r) {
     if (r.estimated_seconds != 0) document["estimatedSeconds"] = r.estimated_seconds;
     put(document, "whatIsLost", nlohmann::json(r.what_is_lost));
     put(document, "serverVersion", r.server_version);
+    for (const auto& backup : r.backups) document["backups"].push_back(to_json(backup));
+    if (r.backup_count != 0) document["backupCount"] = r.backup_count;
+    if (r.chosen) document["chosen"] = to_json(*r.chosen);
     return document;
 }
 
@@ -63,6 +66,9 @@ AgentResult result_from_json(const nlohmann::json& document) {
     r.estimated_seconds = integer_at(document, "estimatedSeconds");
     r.what_is_lost = texts_at(document, "whatIsLost");
     r.server_version = text_at(document, "serverVersion");
+    for (const auto& backup : list_at(document, "backups")) r.backups.push_back(backup_from_json(backup));
+    r.backup_count = integer_at(document, "backupCount");
+    if (present_at(document, "chosen")) r.chosen = backup_from_json(field(document, "chosen"));
     return r;
 }
 
@@ -115,7 +121,11 @@ nlohmann::json to_json(const AgentRequest& r) {
     put(document, "userKey", r.user_key);
     put(document, "passwordKey", r.password_key);
     put(document, "databaseKey", r.database_key);
-    put(document, "dumpPath", r.dump_path);
+    put(document, "store", to_json(r.store));
+    put(document, "choice", to_json(r.choice));
+    put(document, "backupName", r.backup_name);
+    put(document, "backupIdentity", r.backup_identity);
+    if (r.verification) document["verification"] = to_json(*r.verification);
     put(document, "newDatabase", r.new_database);
     put(document, "oldDatabase", r.old_database);
     put(document, "role", r.role);
@@ -144,8 +154,13 @@ base::Result<AgentRequest> request_from_text(const std::string& text) {
     r.user_key = text_at(document, "userKey");
     r.password_key = text_at(document, "passwordKey");
     r.database_key = text_at(document, "databaseKey");
-    r.dump_path = text_at(document, "dumpPath");
+    r.store = store_from_json(field(document, "store"));
+    r.choice = choice_from_json(field(document, "choice"));
+    r.backup_name = text_at(document, "backupName");
+    r.backup_identity = text_at(document, "backupIdentity");
     r.jobs = integer_at(document, "jobs");
+    if (present_at(document, "verification"))
+        r.verification = verification_from_json(field(document, "verification"));
     r.new_database = text_at(document, "newDatabase");
     r.old_database = text_at(document, "oldDatabase");
     r.role = text_at(document, "role");

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "resources/database_restore.h"
+#include "resources/store.h"
 
 namespace dbrestore::resources {
 
@@ -21,9 +22,12 @@ inline constexpr const char* pod_uid_variable = "DBRESTORE_POD_UID";
 inline constexpr const char* bundle_directory = "/dbrestore";
 inline constexpr const char* source_directory = "/dbrestore-source";
 inline constexpr const char* secret_directory = "/dbrestore-secret";
+// Below it what a store needs: credentials, headers, ca.
+inline constexpr const char* store_directory = "/dbrestore-store";
+inline constexpr size_t max_listed_backups = 100;
 
 struct AgentRequest {
-    std::string step;  // probe, preflight, quiesce, prepare, verify, commit, rollback, cleanup
+    std::string step;  // probe, catalog, preflight, quiesce, prepare, verify, commit, rollback, cleanup
     std::string restore_name, restore_uid;
     int64_t attempt = 1, sequence = 1;
     bool undo = false;  // new_database is one that is kept already: it takes the name back
@@ -37,7 +41,11 @@ struct AgentRequest {
     std::string user, database;                        // literal; else
     std::string user_key, password_key, database_key;  // files below the secret directory
 
-    std::string dump_path;                         // relative to the source directory
+    Store store;              // where the backup lies
+    BackupChoice choice;      // catalog: which one is meant
+    std::string backup_name;  // of the one that was chosen, and what it must still be
+    std::string backup_identity;
+    std::optional<Verification> verification;      // verify
     int64_t jobs = 0;                              // 0: the pod's CPUs
     std::string new_database, old_database, role;  // names of this restore's making
 };
@@ -58,6 +66,9 @@ struct AgentResult {
     int64_t estimated_seconds = 0;    // preflight: how long the database will be down
     std::vector<std::string> what_is_lost;  // preflight
     std::string server_version;             // verify
+    std::vector<Backup> backups;            // catalog: the newest, at most max_listed_backups
+    int64_t backup_count = 0;               // catalog: of all that are there
+    std::optional<Backup> chosen;           // catalog: nothing where none fits; preflight: what was checked
 };
 
 nlohmann::json to_json(const AgentRequest& request);

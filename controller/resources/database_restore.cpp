@@ -39,13 +39,27 @@ const char* outcome_text(PreflightFinding::Outcome outcome) {
     return "Failed";
 }
 
+BackupSource backup_source_from_json(const nlohmann::json& spec) {
+    BackupSource source;
+    if (const auto& dump = field(spec, "dump"); dump.is_object()) {
+        source.claim_name = text_at(dump, "persistentVolumeClaim.claimName");
+        source.store = text_at(dump, "store");
+        source.choice.name = text_at(dump, "persistentVolumeClaim.path", text_at(dump, "path"));
+    }
+    for (const char* type : {"scheduledBackup", "manualBackup"}) {
+        if (const auto& backup = field(spec, type); backup.is_object()) {
+            source.store = text_at(backup, "store");
+            source.choice = choice_from_json(backup);
+        }
+    }
+    return source;
+}
+
 RestoreSpec spec_from_json(const nlohmann::json& spec) {
     RestoreSpec s;
     s.server_name = text_at(spec, "serverRef.name");
     s.type = text_at(spec, "type");
-    s.dump.claim_name = text_at(spec, "dump.persistentVolumeClaim.claimName");
-    s.dump.path = text_at(spec, "dump.persistentVolumeClaim.path", text_at(spec, "dump.path"));
-    s.dump.store = text_at(spec, "dump.store");
+    s.backup = backup_source_from_json(spec);
     s.undo_name = text_at(spec, "undo.restoreRef.name");
     s.mode = text_at(spec, "logical.mode", s.mode);
     s.logical_database = text_at(spec, "logical.database");
@@ -61,7 +75,8 @@ RestoreSpec spec_from_json(const nlohmann::json& spec) {
     s.starting_deadline_seconds = integer_at(spec, "startingDeadlineSeconds", s.starting_deadline_seconds);
     s.active_deadline_seconds = integer_at(spec, "activeDeadlineSeconds", s.active_deadline_seconds);
     s.max_attempts = integer_at(spec, "maxAttempts", s.max_attempts);
-    s.has_verification = present_at(spec, "verification");
+    if (const auto& question = field(spec, "verification"); question.is_object())
+        s.verification = verification_from_json(question);
     return s;
 }
 
@@ -96,7 +111,9 @@ RestoreStatus status_from_json(const nlohmann::json& status) {
     s.stop_time = time_at(status, "stopTime");
     s.conditions = conditions_from_json(field(status, "conditions"));
     s.target = text_at(status, "target");
+    s.source_store = text_at(status, "source.store");
     s.source_name = text_at(status, "source.name");
+    s.source_identity = text_at(status, "source.identity");
     s.preflight = findings_from_json(field(status, "preflight"));
     read_results(status, s);
     return s;
@@ -193,6 +210,18 @@ nlohmann::json to_json(const DataOwner& owner) {
     return {{"uid", owner.uid}, {"gid", owner.gid}};
 }
 
+nlohmann::json to_json(const Verification& v) {
+    nlohmann::json document{{"query", v.query}};
+    if (v.expect) document["expect"] = *v.expect;
+    return document;
+}
+
+Verification verification_from_json(const nlohmann::json& document) {
+    Verification v{text_at(document, "query"), std::nullopt};
+    if (present_at(document, "expect")) v.expect = text_at(document, "expect");
+    return v;
+}
+
 DataOwner owner_from_json(const nlohmann::json& document) {
     return {integer_at(document, "uid"), integer_at(document, "gid")};
 }
@@ -204,7 +233,11 @@ nlohmann::json to_json(const RestoreStatus& s) {
     put(status, "stopTime", s.stop_time);
     put(status, "conditions", to_json(s.conditions));
     put(status, "target", s.target);
-    if (!s.source_name.empty()) status["source"]["name"] = s.source_name;
+    nlohmann::json source = nlohmann::json::object();
+    put(source, "store", s.source_store);
+    put(source, "name", s.source_name);
+    put(source, "identity", s.source_identity);
+    put(status, "source", std::move(source));
     put(status, "preflight", to_json(s.preflight));
     if (s.plan) {
         status["plan"] = {{"steps", s.plan->steps},

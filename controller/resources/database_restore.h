@@ -10,6 +10,7 @@
 
 #include "resources/conditions.h"
 #include "resources/kubernetes.h"
+#include "resources/store.h"
 
 namespace dbrestore::resources {
 
@@ -42,15 +43,24 @@ inline bool is_final(Phase phase) {
     return phase >= Phase::succeeded;
 }
 
-struct DumpSource {
-    std::string claim_name, path;  // on a PersistentVolumeClaim
-    std::string store;             // or in a store of the server, under `path`
+struct BackupSource {
+    std::string claim_name;  // of a PersistentVolumeClaim; or
+    std::string store;       // the name of one of the server's stores
+    BackupChoice choice;     // a file of a claim is chosen by its path
+};
+
+struct Verification {
+    std::string query;
+    std::optional<std::string> expect;  // absent: the query must only succeed
+
+    bool operator==(const Verification&) const = default;
 };
 
 struct RestoreSpec {
     std::string server_name;
-    std::string type;  // Dump or Undo; the others are refused until they are built
-    DumpSource dump;
+    std::string
+        type;  // ScheduledBackup, ManualBackup, Dump or Undo; PointInTime is refused until it is built
+    BackupSource backup;
     std::string undo_name;  // of the DatabaseRestore that is to be undone
     std::string mode = "Replace", logical_database, run_as = "Owner";
     int64_t jobs = 0;
@@ -58,7 +68,7 @@ struct RestoreSpec {
     std::string strategy = "StopFirst", approval = "Automatic", dry_run = "None";
     int64_t retain_seconds = 86400, starting_deadline_seconds = 3600, active_deadline_seconds = 86400,
             max_attempts = 3;
-    bool has_verification = false;
+    std::optional<Verification> verification;
 };
 
 struct PreflightFinding {
@@ -127,7 +137,8 @@ struct RestoreStatus {
     Phase phase = Phase::pending;
     std::optional<base::Time> start_time, completion_time, stop_time;
     Conditions conditions;
-    std::string target, source_name;
+    std::string target, source_store, source_name;
+    std::string source_identity;  // of the content that was checked
     std::vector<PreflightFinding> preflight;
     std::optional<RestorePlan> plan;
     std::optional<Progress> progress;
@@ -155,6 +166,8 @@ nlohmann::json to_json(const StepAttempt& step);
 StepAttempt step_from_json(const nlohmann::json& document);
 nlohmann::json to_json(const DataOwner& owner);
 DataOwner owner_from_json(const nlohmann::json& document);
+nlohmann::json to_json(const Verification& verification);
+Verification verification_from_json(const nlohmann::json& document);
 nlohmann::json to_json(const Progress& progress);
 Progress progress_from_json(const nlohmann::json& document);
 nlohmann::json to_json(const std::vector<PreflightFinding>& findings);

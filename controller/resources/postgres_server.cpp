@@ -84,6 +84,46 @@ nlohmann::json to_json(const HistoryEntry& e) {
     return item;
 }
 
+StoreStatus store_status_from_json(const nlohmann::json& item) {
+    StoreStatus s;
+    s.name = text_at(item, "name");
+    s.attempt = integer_at(item, "attempt");
+    s.start_time = time_at(item, "startTime").value_or(base::Time{});
+    s.list_time = time_at(item, "listTime");
+    s.backup_count = integer_at(item, "backupCount");
+    s.reason = text_at(item, "reason");
+    s.message = text_at(item, "message");
+    return s;
+}
+
+nlohmann::json to_json(const StoreStatus& s) {
+    nlohmann::json item{{"name", s.name}, {"attempt", s.attempt}, {"backupCount", s.backup_count}};
+    if (s.attempt > 0) item["startTime"] = base::format_time(s.start_time);
+    put(item, "listTime", s.list_time);
+    put(item, "reason", s.reason);
+    put(item, "message", s.message);
+    return item;
+}
+
+ListedBackup listed_from_json(const nlohmann::json& item) {
+    return {text_at(item, "store"), text_at(item, "kind"), backup_from_json(item)};
+}
+
+nlohmann::json to_json(const ListedBackup& listed) {
+    nlohmann::json item = to_json(listed.backup);
+    item.erase("identity");  // of no use to people
+    item["store"] = listed.store;
+    put(item, "kind", listed.kind);
+    return item;
+}
+
+template <typename Item>
+nlohmann::json list_to_json(const std::vector<Item>& items) {
+    nlohmann::json list = nlohmann::json::array();
+    for (const auto& item : items) list.push_back(to_json(item));
+    return list;
+}
+
 LockState lock_from_json(const nlohmann::json& status) {
     LockState lock;
     if (present_at(status, "activeRestore")) {
@@ -123,7 +163,9 @@ PostgresServer server_from_json(const nlohmann::json& object) {
     server.workload_kind = text_at(spec, "workloadRef.kind");
     server.workload_name = text_at(spec, "workloadRef.name");
     server.overrides = overrides_from_json(field(spec, "postgres"));
-    server.has_stores = !list_at(spec, "stores").empty();
+    for (const auto& store : list_at(spec, "stores")) server.stores.push_back(store_from_json(store));
+    server.catalog_interval_seconds =
+        integer_at(spec, "catalogIntervalSeconds", server.catalog_interval_seconds);
     server.has_point_in_time_recovery = present_at(spec, "pointInTimeRecovery");
     server.has_suspend = !list_at(spec, "suspend").empty();
     const auto& status = field(object, "status");
@@ -132,6 +174,10 @@ PostgresServer server_from_json(const nlohmann::json& object) {
         server.status.inferred = inferred_from_json(field(status, "inferred"));
     for (const auto& item : list_at(status, "history"))
         server.status.history.push_back(history_from_json(item));
+    for (const auto& item : list_at(status, "stores"))
+        server.status.stores.push_back(store_status_from_json(item));
+    for (const auto& item : list_at(status, "backups"))
+        server.status.backups.push_back(listed_from_json(item));
     if (present_at(status, "takeOver")) server.status.take_over = step_from_json(field(status, "takeOver"));
     server.status.conditions = conditions_from_json(field(status, "conditions"));
     server.lock = lock_from_json(status);
@@ -141,9 +187,9 @@ PostgresServer server_from_json(const nlohmann::json& object) {
 nlohmann::json to_json(const ServerStatus& s) {
     nlohmann::json status{{"observedGeneration", s.observed_generation}};
     if (s.inferred) status["inferred"] = to_json(*s.inferred);
-    nlohmann::json history = nlohmann::json::array();
-    for (const auto& entry : s.history) history.push_back(to_json(entry));
-    put(status, "history", std::move(history));
+    put(status, "history", list_to_json(s.history));
+    put(status, "stores", list_to_json(s.stores));
+    put(status, "backups", list_to_json(s.backups));
     if (s.take_over) status["takeOver"] = to_json(*s.take_over);
     put(status, "conditions", to_json(s.conditions));
     return status;

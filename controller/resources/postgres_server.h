@@ -74,10 +74,31 @@ struct HistoryEntry {
     bool operator==(const HistoryEntry&) const = default;
 };
 
+// How far the listing of a store is.
+struct StoreStatus {
+    std::string name;
+    int64_t attempt = 0;  // names the Job; 0: none was made yet
+    base::Time start_time{};
+    std::optional<base::Time> list_time;  // when the last attempt was over
+    int64_t backup_count = 0;             // of all that are there; `backups` shows the newest
+    std::string reason, message;          // of what failed; empty where the list is good
+
+    bool operator==(const StoreStatus&) const = default;
+};
+
+struct ListedBackup {
+    std::string store, kind;
+    Backup backup;
+
+    bool operator==(const ListedBackup&) const = default;
+};
+
 struct ServerStatus {
     int64_t observed_generation = -1;
     std::optional<Inferred> inferred;
-    std::vector<HistoryEntry> history;     // newest last, at most 100
+    std::vector<HistoryEntry> history;  // newest last, at most 100
+    std::vector<StoreStatus> stores;
+    std::vector<ListedBackup> backups;     // newest first
     std::optional<StepAttempt> take_over;  // how far the clean-up after a vanished restore is
     Conditions conditions;
 
@@ -88,7 +109,9 @@ struct PostgresServer {
     ObjectMeta meta;
     std::string workload_kind, workload_name;
     PostgresOverrides overrides;
-    bool has_stores = false, has_point_in_time_recovery = false, has_suspend = false;
+    std::vector<Store> stores;
+    int64_t catalog_interval_seconds = 600;
+    bool has_point_in_time_recovery = false, has_suspend = false;
     ServerStatus status;  // field manager dbrestore
     LockState lock;       // field manager dbrestore-lock
 };

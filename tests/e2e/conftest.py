@@ -13,7 +13,7 @@ from shop import Shop  # noqa: E402
 from support import api  # noqa: E402
 from support.kubectl import ROOT, environment, kubectl, wait_for  # noqa: E402
 
-IMAGES = {f"localhost/dbrestore-{name}" for name in ("operator:dev", "agent:dev", "test-postgres:15")}
+IMAGES = {f"localhost/dbrestore-{name}" for name in ("operator:dev", "agent:dev", "test-postgres:15", "test-s3:dev")}
 CRD_NAMES = ["databaserestores.dbrestore.dev", "postgresservers.dbrestore.dev"]
 
 

@@ -47,9 +47,14 @@ def registered(namespace, change, postgres=None):
         "spec": {"workloadRef": {"kind": "StatefulSet", "name": name}, "postgres": postgres or {}},
     }
     kubectl("create", objects=[workload, server], namespace=namespace)
-    status = looked_at(namespace, name)
-    ready = next(c for c in status["conditions"] if c["type"] == "Ready")
-    return name, ready, status.get("inferred")
+
+    def seen():
+        # The operator may hear of the server before it hears of the workload.
+        status = looked_at(namespace, name)
+        ready = next(c for c in status["conditions"] if c["type"] == "Ready")
+        return None if ready["reason"] == "WorkloadNotFound" else (name, ready, status.get("inferred"))
+
+    return told(namespace, f"PostgresServer {name} and its workload were looked at", seen, 20)
 
 
 def looked_at(namespace, name):

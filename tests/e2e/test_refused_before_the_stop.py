@@ -92,7 +92,7 @@ def refused(shop, path, *reasons):
         (lambda dump: dump[: len(dump) * 9 // 10], "DumpTruncated", "ends too early"),
         (lambda dump: dump[:-1], "DumpTruncated", "ends too early"),
         (lambda dump: flip(dump, len(dump) // 2), "DumpDamaged", "damaged"),
-        (lambda dump: b"", "DumpEmpty", "empty"),
+        (lambda dump: b"", "BackupEmpty", "empty"),
         (
             lambda dump: b"-- PostgreSQL database dump\nCREATE TABLE t ();\n",
             "UnsupportedFormat",

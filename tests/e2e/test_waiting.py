@@ -20,7 +20,7 @@ def test_a_restore_waits_for_server_then_claim_then_file_and_then_runs(namespace
     assert 'PersistentVolumeClaim "late" does not exist' in restore.message()
 
     kubectl("create", objects=claim("late", f"{namespace}-late"), namespace=namespace)
-    restore.wait_for_reason("Validated", "DumpNotFound", 90)
+    restore.wait_for_reason("Validated", "BackupNotFound", 90)
     assert restore.phase == "Pending"
     assert '"in/shop.dump" does not exist on the volume' in restore.message()
     assert "activeRestore" not in shop.server_status(), "one that waits must not keep others from running"

@@ -46,17 +46,6 @@ void make_folder(const std::string& path, mode_t mode) {
     give_to_postgres(path);
 }
 
-int64_t free_port() {
-    const base::UniqueFd fd{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    socklen_t length = sizeof address;
-    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return 0;
-    if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
-    return ntohs(address.sin_port);
-}
-
 void must(const Output& output, const std::string& what) {
     ASSERT_EQ(output.exit_code, 0) << what << ": " << output.out << output.err;
 }
@@ -222,6 +211,17 @@ void make_cluster(const std::string& folder, const std::vector<std::string>& ini
     end_postgres(server, SIGINT);
 }
 
+int64_t free_port() {
+    const base::UniqueFd fd{::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t length = sizeof address;
+    if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return 0;
+    if (::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &length) != 0) return 0;
+    return ntohs(address.sin_port);
+}
+
 std::string difference(const std::string& left, const std::string& right) {
     const auto in_left = agent::lines_of(left), in_right = agent::lines_of(right);
     const std::set<std::string> a(in_left.begin(), in_left.end()), b(in_right.begin(), in_right.end());
@@ -339,7 +339,7 @@ resources::AgentRequest AgentTest::request(const std::string& step) const {
     request.user_key = "username";
     request.password_key = "password";
     request.database = "shop";
-    request.dump_path = "shop.dump";
+    request.backup_name = "shop.dump";
     // A killed server leaves its shared memory: so it lies in the test's folder.
     request.server_arguments = {"-c", "dynamic_shared_memory_type=mmap"};
     request.new_database = "dbrestore_new_0a1b2c3d";
@@ -359,6 +359,7 @@ std::map<std::string, std::string> AgentTest::environment_of(const resources::Ag
             {resources::pod_uid_variable, pod_uid_},
             {"DBRESTORE_SOURCE_DIRECTORY", folder_ + "/source"},
             {"DBRESTORE_SECRET_DIRECTORY", folder_ + "/secret"},
+            {"DBRESTORE_STORE_DIRECTORY", folder_ + "/store"},
             {"DBRESTORE_TEMPORARY_DIRECTORY", folder_ + "/tmp"},
             {"DBRESTORE_TERMINATION_LOG", folder_ + "/tmp/termination"},
             {"DBRESTORE_CONTROL_INTERVAL_MS", control_interval_ms},

@@ -113,6 +113,8 @@ std::string agent_program();
 void make_cluster(const std::string& folder, const std::vector<std::string>& initdb_options,
                   const std::vector<std::string>& psql_arguments);
 
+int64_t free_port();  // on the loopback; 0 where there is none
+
 // The lines that only one of both texts has; empty where they are equal.
 std::string difference(const std::string& left, const std::string& right);
 

@@ -102,9 +102,9 @@ AgentRun::Result AgentRun::preflight(const Volume& volume, const Surroundings& s
     result.bytes = 4711;
     result.estimated_seconds = 5;
     result.what_is_lost = {"what was written after the dump"};
-    const char* missing = !surroundings.dump_is_there ? "DumpNotFound" : nullptr;
+    const char* missing = !surroundings.dump_is_there ? "BackupNotFound" : nullptr;
     result.findings.push_back(
-        {"DumpNotFound",
+        {"BackupNotFound",
          missing != nullptr ? PreflightFinding::Outcome::failed : PreflightFinding::Outcome::passed,
          "the dump"});
     if (missing != nullptr) {
@@ -144,7 +144,7 @@ AgentRun::Result AgentRun::prepare(Volume& volume, const Surroundings& surroundi
             volume.databases[request_.new_database] = {request_.restore_uid, false, false, false, 0};
             return std::nullopt;
         case 4:
-            if (!surroundings.dump_is_there) return failed("DumpUnreadable");
+            if (!surroundings.dump_is_there) return failed("BackupUnreadable");
             if (!surroundings.dump_is_good) return failed("RestoreFailed");
             volume.databases[request_.new_database].whole = true;
             return std::nullopt;

@@ -57,7 +57,7 @@ void Invariants::check_restore_at_rest(const resources::DatabaseRestore& restore
     }
     const auto* summary = resources::find_condition(restore.status.conditions, "Succeeded");
     static const std::set<std::string> missing{"ServerNotFound", "ServerNotReady", "ClaimNotFound",
-                                               "DumpNotFound", "ServerDeleting"};
+                                               "BackupNotFound", "ServerDeleting"};
     if (restore.status.phase == Phase::pending && summary != nullptr && missing.contains(summary->reason))
         return;
     broken("I5: " + name + " hangs in " + to_text(restore.status.phase) + ": " +

@@ -142,8 +142,8 @@ public:
         restore.meta.creation_time = noon;
         restore.spec.server_name = "shop";
         restore.spec.type = "Dump";
-        restore.spec.dump.claim_name = "dumps";
-        restore.spec.dump.path = "shop.dump";
+        restore.spec.backup.claim_name = "dumps";
+        restore.spec.backup.choice.name = "shop.dump";
         restore.spec.acknowledge_data_loss = true;
         world_.server = the_server();
         world_.workload = the_workload();

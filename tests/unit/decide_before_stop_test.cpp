@@ -15,11 +15,7 @@ TEST(Pending, refuses_what_a_later_version_brings) {
     const std::string refused = "SaveRestore(Failed) Speak(NotSupportedYet)";
     check({
         {"another type", asking_for([](auto& s) { s.type = "PointInTime"; }), refused, "NotSupportedYet",
-         "`spec.type` must be Dump"},
-        {"a dump in a store", asking_for([](auto& s) {
-             s.dump = {"", "shop.dump", "nightly"};
-         }),
-         refused, "NotSupportedYet", "`spec.dump` must be"},
+         "`spec.type` must be ScheduledBackup"},
         {"mode Clean", asking_for([](auto& s) { s.mode = "Clean"; }), refused, "NotSupportedYet",
          "logical.mode"},
         {"runAs Superuser", asking_for([](auto& s) { s.run_as = "Superuser"; }), refused, "NotSupportedYet",
@@ -28,9 +24,17 @@ TEST(Pending, refuses_what_a_later_version_brings) {
          "NotSupportedYet", "strategy"},
         {"approval Manual", asking_for([](auto& s) { s.approval = "Manual"; }), refused, "NotSupportedYet",
          "approval"},
-        {"a dry run", asking_for([](auto& s) { s.dry_run = "Plan"; }), refused, "NotSupportedYet", "dryRun"},
-        {"a verification query", asking_for([](auto& s) { s.has_verification = true; }), refused,
-         "NotSupportedYet", "verification"},
+        {"a rehearsal", asking_for([](auto& s) { s.dry_run = "Rehearse"; }), refused, "NotSupportedYet",
+         "dryRun"},
+        {"a plan needs no acknowledgement", asking_for([](auto& s) {
+             s.dry_run = "Plan";
+             s.acknowledge_data_loss = false;
+         }),
+         "SaveRestore(Queued) Speak(Queued)"},
+        {"a verification query", asking_for([](auto& s) {
+             s.verification = {"SELECT 1", "1"};
+         }),
+         "SaveRestore(Queued) Speak(Queued)"},
         {"another database of the server", asking_for([](auto& s) { s.logical_database = "other"; }), refused,
          "NotSupportedYet", "logical.database"},
         {"paused CronJobs", a_restore().where([](World& w) { w.server->has_suspend = true; }), refused,
@@ -214,7 +218,7 @@ AgentResult found(std::vector<PreflightFinding> findings, std::vector<std::strin
     return result;
 }
 
-const PreflightFinding no_dump{"DumpNotFound", PreflightFinding::Outcome::failed, "no shop.dump"};
+const PreflightFinding no_dump{"BackupNotFound", PreflightFinding::Outcome::failed, "no shop.dump"};
 const PreflightFinding no_space{"NotEnoughSpace", PreflightFinding::Outcome::failed, "1 GB is missing"};
 
 TEST(Validating, judges_what_the_preflight_found) {
@@ -228,10 +232,10 @@ TEST(Validating, judges_what_the_preflight_found) {
     };
     check({
         {"all is well", checked(done()), "SaveRestore(Stopping) Speak(Stopping)", "Stopping"},
-        {"a missing file may come", checked(found({no_dump}, {"DumpNotFound"})), "SaveRestore(Pending)",
-         "DumpNotFound"},
+        {"a missing file may come", checked(found({no_dump}, {"BackupNotFound"})), "SaveRestore(Pending)",
+         "BackupNotFound"},
         {"a missing file and no space: the space does not come by itself",
-         checked(found({no_dump, no_space}, {"DumpNotFound"})), refused, "RollingBack"},
+         checked(found({no_dump, no_space}, {"BackupNotFound"})), refused, "RollingBack"},
         {"it failed without findings", checked(failed("Truncated", "the dump ends early")), refused,
          "RollingBack", "the dump ends early"},
         {"it failed without a reason", checked(failed("", "")), refused, "RollingBack", "PreflightFailed"},

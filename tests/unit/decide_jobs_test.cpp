@@ -23,7 +23,8 @@ decide::JobRecipe recipe(decide::DataMount data) {
     r.request = decide::base_request(the_inferred(), the_workload(), r.restore_name, r.restore_uid);
     r.request.step = "prepare";
     r.data = data;
-    r.dump_claim = "dumps";
+    r.store = resources::Store{};
+    r.store->claim_name = "dumps";
     r.uid = 999;
     r.gid = 998;
     r.database_stopped = data == decide::DataMount::read_write;

@@ -16,7 +16,7 @@ resources::HistoryEntry entry(const std::string& name, const std::string& kept) 
 WorldBuilder an_undo(std::vector<resources::HistoryEntry> history) {
     return a_restore().where([&](World& w) {
         w.restore.spec.type = "Undo";
-        w.restore.spec.dump = {};
+        w.restore.spec.backup = {};
         w.restore.spec.undo_name = "the-mistake";
         w.server->status.history = std::move(history);
     });

@@ -159,7 +159,7 @@ TEST(Request, comes_back_as_it_was_sent) {
     r.user = "ü";
     r.database_key = "db";
     r.password_key = "pw";
-    r.dump_path = "a b.dump";
+    r.backup_name = "a b.dump";
     r.jobs = 4;
     r.new_database = "new";
     r.old_database = "old";

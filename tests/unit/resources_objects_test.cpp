@@ -115,12 +115,12 @@ TEST(RestoreSpec, is_read_from_the_object) {
         "acknowledgeDataLoss": true, "cancelRequested": true, "previousData": {"retainSeconds": 0}, "maxAttempts": 5, "verification": {"query": "q"}}})"))
             .spec;
     EXPECT_EQ(spec.server_name, "shop");
-    EXPECT_EQ(spec.dump.claim_name, "dumps");
-    EXPECT_EQ(spec.dump.path, "a/b.dump");
+    EXPECT_EQ(spec.backup.claim_name, "dumps");
+    EXPECT_EQ(spec.backup.choice.name, "a/b.dump");
     EXPECT_EQ(spec.mode, "Clean");
     EXPECT_EQ(spec.jobs, 3);
     EXPECT_EQ(spec.logical_database, "x");
-    EXPECT_TRUE(spec.acknowledge_data_loss && spec.cancel_requested && spec.has_verification);
+    EXPECT_TRUE(spec.acknowledge_data_loss && spec.cancel_requested && spec.verification);
     EXPECT_EQ(spec.retain_seconds, 0);
     EXPECT_EQ(spec.max_attempts, 5);
 }

@@ -27,7 +27,8 @@ const std::map<std::string, std::set<std::string>> permitted_includes{
     {"decide", {"base", "resources", "decide"}},
     {"kube", {"base", "resources", "kube"}},
     {"operator", {"base", "resources", "decide", "kube", "operator"}},
-    {"agent", {"base", "resources", "agent"}},
+    {"backups", {"base", "resources", "backups"}},
+    {"agent", {"base", "resources", "backups", "agent"}},
 };
 constexpr const char* only_file_with_cpprest = "controller/kube/cpprest_transport.cpp";
 

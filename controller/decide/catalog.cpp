@@ -1,0 +1,172 @@
+#include "decide/catalog.h"
+
+#include <algorithm>
+
+#include "decide/jobs.h"
+
+namespace dbrestore::decide {
+
+using namespace std::chrono_literals;
+using resources::AgentResult;
+using resources::ServerStatus;
+using resources::Store;
+using resources::StoreStatus;
+using resources::Truth;
+
+namespace {
+
+constexpr int64_t list_within_seconds = 600;
+
+// An HTTP server has no list to show.
+bool can_be_listed(const Store& store) {
+    return !store.http;
+}
+
+std::string job_of(const ServerWorld& world, const StoreStatus& listing) {
+    return job_name(world.server.meta.uid, catalog_step, listing.attempt);
+}
+
+CreateJob catalog_job(const ServerWorld& world, const Store& store, const StoreStatus& listing) {
+    const auto& inferred = *world.server.status.inferred;
+    const auto& meta = world.server.meta;
+    JobRecipe recipe;
+    recipe.namespace_name = meta.namespace_name;
+    recipe.server_name = meta.name;
+    // No restore asks for it: the server itself stands in the labels.
+    recipe.restore_name = meta.name;
+    recipe.restore_uid = meta.uid;
+    recipe.step = catalog_step;
+    recipe.attempt = listing.attempt;
+    recipe.agent_image = world.settings.agent_image;
+    recipe.request = base_request(inferred, *world.workload, meta.name, meta.uid);
+    recipe.request.step = catalog_step;
+    recipe.request.attempt = listing.attempt;
+    recipe.request.store = store;
+    recipe.store = store;
+    if (inferred.uid) {
+        recipe.uid = *inferred.uid;
+        recipe.gid = inferred.gid.value_or(*inferred.uid);
+    }
+    recipe.deadline_seconds = list_within_seconds;
+    return CreateJob{job_manifest(recipe, inferred, *world.workload)};
+}
+
+void take_list(const Store& store, const AgentResult& result, StoreStatus& listing, ServerStatus& status) {
+    listing.reason = result.reason;
+    listing.message = result.message;
+    if (result.outcome != AgentResult::Outcome::done) return;  // what was known before is better than nothing
+    listing.backup_count = result.backup_count;
+    std::erase_if(status.backups, [&](const auto& listed) { return listed.store == store.name; });
+    for (const auto& backup : result.backups) status.backups.push_back({store.name, store.kind, backup});
+    std::ranges::stable_sort(status.backups, std::greater<>(),
+                             [](const auto& listed) { return listed.backup.completion_time; });
+}
+
+// A Job that was made and is over, with a result or without one.
+bool settle(const ServerWorld& world, const Store& store, StoreStatus& listing, ServerStatus& status) {
+    const std::string name = job_of(world, listing);
+    if (const auto report = world.reports.find(name);
+        report != world.reports.end() && report->second.result) {
+        take_list(store, *report->second.result, listing, status);
+        return true;
+    }
+    const auto job = std::ranges::find_if(world.jobs, [&](const auto& j) { return j.meta.name == name; });
+    const double waited = base::seconds_between(listing.start_time, world.now);
+    if (job != world.jobs.end() && !job->finished() && waited < list_within_seconds) return false;
+    if (job == world.jobs.end() && waited < list_within_seconds) return false;
+    listing.reason = "ResultLost";
+    listing.message = "Job " + name + " ended without a result";
+    return true;
+}
+
+void keep_only(const std::vector<Store>& stores, ServerStatus& status) {
+    const auto is_known = [&](const std::string& name) {
+        return std::ranges::any_of(stores,
+                                   [&](const Store& s) { return s.name == name && can_be_listed(s); });
+    };
+    std::erase_if(status.stores, [&](const StoreStatus& s) { return !is_known(s.name); });
+    std::erase_if(status.backups, [&](const auto& listed) { return !is_known(listed.store); });
+    for (const auto& store : stores) {
+        if (can_be_listed(store) &&
+            std::ranges::find(status.stores, store.name, &StoreStatus::name) == status.stores.end())
+            status.stores.push_back({.name = store.name});
+    }
+}
+
+void look_again(Plan& plan, std::chrono::milliseconds after) {
+    plan.look_again_after = plan.look_again_after ? std::min(*plan.look_again_after, after) : after;
+}
+
+// One store at a time: the others wait until its Job is over.
+void list_next(const ServerWorld& world, ServerStatus& status, Plan& plan) {
+    const std::chrono::seconds interval(world.server.catalog_interval_seconds);
+    const int64_t newest_attempt = std::ranges::max(status.stores, {}, &StoreStatus::attempt).attempt;
+    for (auto& listing : status.stores) {
+        const Store& store = *std::ranges::find(world.server.stores, listing.name, &Store::name);
+        const bool under_way =
+            listing.attempt > 0 && (!listing.list_time || *listing.list_time < listing.start_time);
+        if (under_way && !settle(world, store, listing, status)) {
+            const std::string name = job_of(world, listing);
+            const bool made =
+                std::ranges::any_of(world.jobs, [&](const auto& j) { return j.meta.name == name; });
+            // Its attempt was saved in an earlier round: a crash in between makes no second one.
+            if (!made) plan.actions.push_back(catalog_job(world, store, listing));
+            return look_again(plan, 2s);
+        }
+        if (under_way) listing.list_time = world.now;
+        if (!listing.list_time || world.now - *listing.list_time >= interval) {
+            listing.attempt = newest_attempt + 1;
+            listing.start_time = world.now;
+            return look_again(plan, 100ms);
+        }
+        look_again(plan, std::max<std::chrono::milliseconds>(*listing.list_time + interval - world.now, 1s));
+    }
+}
+
+// Of each store the last one stays, for people to read.
+void remove_old_jobs(const ServerWorld& world, const ServerStatus& status, Plan& plan) {
+    for (const auto& job : world.jobs) {
+        if (job.meta.label(step_label) != catalog_step || !job.finished() || job.meta.deleting) continue;
+        const bool is_last = std::ranges::any_of(status.stores, [&](const StoreStatus& listing) {
+            return job_of(world, listing) == job.meta.name;
+        });
+        if (!is_last) plan.actions.push_back(DeleteJob{job.meta.name, job.meta.uid});
+    }
+}
+
+void tell(const ServerWorld& world, ServerStatus& status) {
+    std::string failures;
+    int64_t count = 0;
+    bool all_listed = true;
+    for (const auto& listing : status.stores) {
+        all_listed = all_listed && (listing.list_time || !listing.reason.empty());
+        count += listing.backup_count;
+        if (!listing.reason.empty())
+            failures += (failures.empty() ? "" : "; ") + listing.name + ": " + listing.message;
+    }
+    if (!all_listed) return;
+    const auto first = std::ranges::find_if(status.stores, [](const auto& s) { return !s.reason.empty(); });
+    const bool good = first == status.stores.end();
+    resources::set_condition(
+        status.conditions,
+        {"BackupsListed", good ? Truth::yes : Truth::no, good ? "Listed" : first->reason,
+         good ? std::to_string(count) + " backups in " + std::to_string(status.stores.size()) + " stores"
+              : failures,
+         world.server.meta.generation, world.now});
+}
+
+}  // namespace
+
+void list_stores(const ServerWorld& world, ServerStatus& status, Plan& plan) {
+    keep_only(world.server.stores, status);
+    if (status.stores.empty()) {
+        std::erase_if(status.conditions,
+                      [](const auto& condition) { return condition.type == "BackupsListed"; });
+        return;
+    }
+    if (world.workload && world.server.status.inferred) list_next(world, status, plan);
+    tell(world, status);
+    remove_old_jobs(world, status, plan);
+}
+
+}  // namespace dbrestore::decide

@@ -1,0 +1,15 @@
+#pragma once
+// What lies in a server's stores, listed by a Job for one store after the other, each at the server's
+// interval.
+
+#include "decide/action.h"
+#include "decide/world.h"
+
+namespace dbrestore::decide {
+
+inline constexpr const char* catalog_step = "catalog";
+
+// Brings the lists in `status` further, and adds to the plan what that takes.
+void list_stores(const ServerWorld& world, resources::ServerStatus& status, Plan& plan);
+
+}  // namespace dbrestore::decide

@@ -1,0 +1,230 @@
+// Where a restore's backup lies, and the lists of the server's stores.
+
+#include <gtest/gtest.h>
+
+#include "decide/catalog.h"
+#include "support/decision_table.h"
+
+namespace dbrestore::testing {
+namespace {
+
+resources::Store s3_store(const std::string& name, const std::string& kind) {
+    resources::Store store;
+    store.name = name;
+    store.kind = kind;
+    store.s3 =
+        resources::S3Location{"https://s3.example.com", "shop", "nightly", "eu-1", "shop-s3", "shop-ca"};
+    return store;
+}
+
+resources::Store http_store() {
+    resources::Store store;
+    store.name = "web";
+    store.kind = "Manual";
+    store.http = resources::HttpLocation{"https://backups.example.com", "shop-headers", ""};
+    return store;
+}
+
+resources::Store claim_store() {
+    resources::Store store;
+    store.name = "by-hand";
+    store.kind = "Manual";
+    store.claim_name = "backups";
+    return store;
+}
+
+WorldBuilder asking(const std::string& type, const std::string& store, resources::BackupChoice choice) {
+    return a_restore().where([=](World& w) {
+        w.server->stores = {s3_store("nightly", "Scheduled"), http_store(), claim_store()};
+        w.restore.spec.type = type;
+        w.restore.spec.backup = {"", store, choice};
+    });
+}
+
+const resources::BackupChoice latest{"", true, {}}, by_name{"shop.tar.gz", false, {}};
+
+TEST(Backup, is_looked_for_in_a_store_of_the_right_kind) {
+    const std::string queued = "SaveRestore(Queued) Speak(Queued)";
+    check({
+        {"the newest scheduled one", asking("ScheduledBackup", "nightly", latest), queued, "Queued"},
+        {"a store of another kind", asking("ManualBackup", "nightly", latest),
+         "SaveRestore(Failed) Speak(StoreKindMismatch)", "StoreKindMismatch",
+         "`spec.manualBackup.store` must name a store of kind Manual"},
+        {"the newest one of a server that cannot be listed", asking("ManualBackup", "web", latest),
+         "SaveRestore(Failed) Speak(StoreNotListable)", "StoreNotListable",
+         "`spec.manualBackup.name` must be set"},
+        {"a named one of it", asking("ManualBackup", "web", by_name), queued, "Queued"},
+        {"a store that the server does not have yet", asking("ScheduledBackup", "weekly", latest),
+         "SaveRestore(Pending)", "StoreNotFound", "\"weekly\""},
+        {"a store whose claim is not there yet", asking("ManualBackup", "by-hand", latest),
+         "SaveRestore(Pending)", "ClaimNotFound", "\"backups\""},
+    });
+}
+
+TEST(Backup, is_told_in_status) {
+    const auto status_of = [](const World& world) { return status_after(world, decide::decide(world)); };
+    const auto newest = status_of(asking("ScheduledBackup", "nightly", latest));
+    EXPECT_EQ(newest.target, "nightly: the newest backup");
+    EXPECT_EQ(newest.source_store, "nightly");
+    EXPECT_EQ(newest.source_name, "") << "not chosen yet";
+    EXPECT_EQ(status_of(asking("ScheduledBackup", "nightly", by_name)).target, "nightly/shop.tar.gz");
+    EXPECT_EQ(status_of(a_restore()).source_store, "persistentVolumeClaim/dumps");
+}
+
+// The manifest of the Job that the plan makes; null where it makes none.
+nlohmann::json job_in(const Plan& plan) {
+    const auto* create = find_action<decide::CreateJob>(plan);
+    return create == nullptr ? nlohmann::json() : create->manifest;
+}
+
+resources::AgentRequest request_in(const nlohmann::json& manifest) {
+    const auto& environment = manifest["spec"]["template"]["spec"]["containers"][0]["env"];
+    return *resources::request_from_text(environment[0]["value"]);
+}
+
+TEST(Backup, what_preflight_chose_is_what_prepare_gets) {
+    resources::AgentResult found;
+    found.outcome = resources::AgentResult::Outcome::done;
+    found.chosen = resources::Backup{"20261122.tar.gz", noon, 12, "\"e1\""};
+    const World checked = asking("ScheduledBackup", "nightly", latest)
+                              .in(Phase::validating)
+                              .with_lock()
+                              .with_job("preflight", 1)
+                              .that_ended(found);
+    const auto status = status_after(checked, decide::decide(checked));
+    EXPECT_EQ(status.source_name, "20261122.tar.gz");
+    EXPECT_EQ(status.source_identity, "\"e1\"");
+    World preparing =
+        asking("ScheduledBackup", "nightly", latest).in(Phase::preparing).at_rest().in_step("prepare", 1);
+    preparing.restore.status.source_name = status.source_name;
+    preparing.restore.status.source_identity = status.source_identity;
+    preparing.fresh = true;
+    const auto manifest = job_in(decide::decide(preparing));
+    ASSERT_TRUE(manifest.is_object());
+    const auto request = request_in(manifest);
+    EXPECT_EQ(request.backup_name, "20261122.tar.gz");
+    EXPECT_EQ(request.backup_identity, "\"e1\"");
+    EXPECT_EQ(request.store, s3_store("nightly", "Scheduled"));
+}
+
+TEST(Backup, only_secrets_of_its_store_are_mounted_and_none_is_in_the_request) {
+    const World checking = asking("ScheduledBackup", "nightly", latest)
+                               .in(Phase::validating)
+                               .with_lock()
+                               .in_step("preflight", 1)
+                               .where([](World& w) { w.fresh = true; });
+    const auto manifest = job_in(decide::decide(checking));
+    std::map<std::string, std::string> secrets;
+    for (const auto& volume : manifest["spec"]["template"]["spec"]["volumes"]) {
+        if (!volume.contains("secret")) continue;
+        EXPECT_EQ(volume["secret"]["optional"], true) << "so that the agent names what is missing";
+        secrets[volume["name"]] = volume["secret"]["secretName"];
+    }
+    EXPECT_EQ(secrets["store-credentials"], "shop-s3");
+    EXPECT_EQ(secrets["store-ca"], "shop-ca");
+    EXPECT_FALSE(secrets.contains("store-headers"));
+}
+
+decide::ServerWorld a_server_with_stores() {
+    decide::ServerWorld world;
+    world.now = noon;
+    world.settings.agent_image = "agent:1";
+    world.server = the_server();
+    world.server.stores = {s3_store("nightly", "Scheduled"), http_store(), claim_store()};
+    world.workload = the_workload();
+    return world;
+}
+
+// One round: the plan, with what it saves taken over.
+Plan round(decide::ServerWorld& world) {
+    Plan plan = decide::decide_server(world);
+    if (const auto* save = find_action<decide::SaveServer>(plan)) world.server.status = save->status;
+    return plan;
+}
+
+// The Job of the plan ends with this result.
+void end_job(decide::ServerWorld& world, const Plan& plan, const resources::AgentResult& result) {
+    resources::Job job;
+    job.meta.name = job_in(plan)["metadata"]["name"];
+    job.meta.uid = job.meta.name + "-uid";
+    job.meta.labels[decide::step_label] = decide::catalog_step;
+    job.complete = true;
+    world.jobs.push_back(job);
+    world.reports[job.meta.name].result = result;
+}
+
+TEST(Catalog, lists_one_store_after_the_other_and_again_after_the_interval) {
+    decide::ServerWorld world = a_server_with_stores();
+    EXPECT_TRUE(job_in(round(world)).is_null()) << "the attempt is saved before its Job is made";
+    Plan plan = round(world);
+    ASSERT_TRUE(job_in(plan).is_object());
+    EXPECT_EQ(request_in(job_in(plan)).store.name, "nightly");
+    resources::AgentResult found;
+    found.outcome = resources::AgentResult::Outcome::done;
+    found.backup_count = 250;
+    found.backups = {{"monday", noon, 1, "\"e\""}, {"sunday", noon - std::chrono::hours(24), 1, ""}};
+    end_job(world, plan, found);
+    world.now += std::chrono::seconds(3);
+    round(world);
+    plan = round(world);
+    ASSERT_TRUE(job_in(plan).is_object());
+    EXPECT_EQ(request_in(job_in(plan)).store.name, "by-hand") << "an HTTP server is not listed";
+    found.backups = {{"by me", noon - std::chrono::hours(1), 1, ""}};
+    found.backup_count = 1;
+    end_job(world, plan, found);
+    world.now += std::chrono::seconds(3);
+    plan = round(world);
+    const auto& status = world.server.status;
+    std::vector<std::string> names;
+    for (const auto& listed : status.backups) names.push_back(listed.store + "/" + listed.backup.name);
+    EXPECT_EQ(names, (std::vector<std::string>{"nightly/monday", "by-hand/by me", "nightly/sunday"}));
+    EXPECT_TRUE(resources::condition_is(status.conditions, "BackupsListed", Truth::yes));
+    EXPECT_NE(resources::find_condition(status.conditions, "BackupsListed")
+                  ->message.find("251 backups in 2 stores"),
+              std::string::npos);
+    EXPECT_TRUE(job_in(round(world)).is_null());
+    world.now += std::chrono::seconds(600);
+    round(world);
+    plan = round(world);
+    ASSERT_TRUE(job_in(plan).is_object());
+    EXPECT_EQ(std::string(job_in(plan)["metadata"]["name"]).substr(12), "-catalog-3");
+    EXPECT_TRUE(asks_for<decide::DeleteJob>(plan)) << "the last Job of each store is enough";
+}
+
+TEST(Catalog, says_what_failed_and_keeps_what_was_known) {
+    decide::ServerWorld world = a_server_with_stores();
+    world.server.stores.resize(1);
+    world.server.status.backups = {{"nightly", "Scheduled", {"monday", noon, 1, ""}},
+                                   {"gone", "Dump", {"x", noon, 1, ""}}};
+    round(world);
+    const Plan plan = round(world);
+    resources::AgentResult refused;
+    refused.reason = "StoreAccessDenied";
+    refused.message = "403";
+    end_job(world, plan, refused);
+    round(world);
+    const auto& status = world.server.status;
+    ASSERT_EQ(status.backups.size(), 1u) << "a store that is gone is forgotten";
+    EXPECT_EQ(status.backups[0].backup.name, "monday");
+    const auto* condition = resources::find_condition(status.conditions, "BackupsListed");
+    ASSERT_NE(condition, nullptr);
+    EXPECT_EQ(condition->reason, "StoreAccessDenied");
+    EXPECT_EQ(condition->message, "nightly: 403");
+    world.server.stores.clear();
+    round(world);
+    EXPECT_TRUE(world.server.status.backups.empty());
+    EXPECT_EQ(resources::find_condition(world.server.status.conditions, "BackupsListed"), nullptr);
+}
+
+TEST(Catalog, a_job_without_an_end_is_given_up) {
+    decide::ServerWorld world = a_server_with_stores();
+    world.server.stores.resize(1);
+    round(world);
+    round(world);
+    world.now += std::chrono::seconds(601);
+    round(world);
+    EXPECT_EQ(world.server.status.stores[0].reason, "ResultLost");
+}
+
+}  // namespace
+}  // namespace dbrestore::testing
