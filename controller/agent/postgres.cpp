@@ -113,14 +113,20 @@ base::Result<Session> Session::open(const ConnectTarget& target) {
 }
 
 base::Result<Rows> Session::query(const std::string& sql, const std::vector<std::string>& parameters) {
+    if (!parameters.empty()) return query_one(sql, parameters);
+    return rows_of(PQexec(connection_.get(), sql.c_str()));
+}
+
+base::Result<Rows> Session::query_one(const std::string& sql, const std::vector<std::string>& parameters) {
     std::vector<const char*> values;
     values.reserve(parameters.size());
     for (const auto& parameter : parameters) values.push_back(parameter.c_str());
-    // Without parameters the simple protocol, which takes several statements at once.
-    const OwnedResult result{parameters.empty() ? PQexec(connection_.get(), sql.c_str())
-                                                : PQexecParams(connection_.get(), sql.c_str(),
-                                                               static_cast<int>(values.size()), nullptr,
-                                                               values.data(), nullptr, nullptr, 0)};
+    return rows_of(PQexecParams(connection_.get(), sql.c_str(), static_cast<int>(values.size()), nullptr,
+                                values.data(), nullptr, nullptr, 0));
+}
+
+base::Result<Rows> Session::rows_of(pg_result* owned) {
+    const OwnedResult result{owned};
     const auto status = PQresultStatus(result.get());
     if (status != PGRES_TUPLES_OK && status != PGRES_COMMAND_OK && status != PGRES_EMPTY_QUERY)
         return query_failure(connection_.get(), result.get());

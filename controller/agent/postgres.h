@@ -10,6 +10,7 @@
 #include "base/result.h"
 
 struct pg_conn;
+struct pg_result;
 
 namespace dbrestore::agent {
 
@@ -35,7 +36,10 @@ public:
     static base::Result<Session> open(const ConnectTarget& target);
 
     // Errors: refused (insufficient privilege); unavailable (the connection broke); failed.
+    // Without parameters `sql` may be several statements.
     base::Result<Rows> query(const std::string& sql, const std::vector<std::string>& parameters = {});
+    // Exactly one statement, whatever the text says. Same errors.
+    base::Result<Rows> query_one(const std::string& sql, const std::vector<std::string>& parameters = {});
     // The first column of the first row, or empty.
     base::Result<std::string> value(const std::string& sql, const std::vector<std::string>& parameters = {});
     base::Status run(const std::string& sql);
@@ -47,6 +51,7 @@ private:
     struct Closer {
         void operator()(pg_conn* connection) const;
     };
+    base::Result<Rows> rows_of(pg_result* owned);
     explicit Session(pg_conn* connection) : connection_(connection) {}
 
     std::unique_ptr<pg_conn, Closer> connection_;

@@ -66,7 +66,7 @@ std::optional<AgentResult> ask_question(const Context& context, const PrivateSer
         if (auto set = session->run("SET search_path = public; SET default_transaction_read_only = on; SET statement_timeout = '1h'");
             !set)
             return from_error("VerificationFailed", set.error());
-        verdict = judge_answer(session->query(question->query), *question);
+        verdict = judge_answer(session->query_one(question->query), *question);
     }
     if (auto dropped = drop_asking_role(*superuser, journal); !dropped)
         return from_error("VerificationFailed", dropped.error());

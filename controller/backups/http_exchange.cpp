@@ -21,25 +21,10 @@ constexpr size_t max_waiting_bytes = 1 << 20;
 constexpr long receive_bytes = 256 << 10;
 constexpr size_t max_header_bytes = 64 << 10;
 
-struct EasyCloser {
-    void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
-};
-struct MultiCloser {
-    void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
-};
-struct ListCloser {
-    void operator()(curl_slist* list) const { curl_slist_free_all(list); }
-};
 struct UrlCloser {
     void operator()(CURLU* url) const { curl_url_cleanup(url); }
 };
 using Url = std::unique_ptr<CURLU, UrlCloser>;
-
-void add(std::unique_ptr<curl_slist, ListCloser>& list, const std::string& line) {
-    curl_slist* longer = curl_slist_append(list.get(), line.c_str());
-    (void)list.release();
-    list.reset(longer);
-}
 
 std::string part_of(const Url& url, CURLUPart part, unsigned flags = 0) {
     char* text = nullptr;
@@ -78,6 +63,16 @@ base::Error failure_of(CURLcode code, const char* detail, const std::string& url
 }  // namespace
 
 struct HttpExchange::Handles {
+    struct EasyCloser {
+        void operator()(CURL* handle) const { curl_easy_cleanup(handle); }
+    };
+    struct MultiCloser {
+        void operator()(CURLM* handle) const { curl_multi_cleanup(handle); }
+    };
+    struct ListCloser {
+        void operator()(curl_slist* list) const { curl_slist_free_all(list); }
+    };
+
     std::unique_ptr<CURL, EasyCloser> easy{curl_easy_init()};
     std::unique_ptr<CURLM, MultiCloser> multi{curl_multi_init()};
     std::unique_ptr<curl_slist, ListCloser> headers;
@@ -129,6 +124,11 @@ struct HttpExchange::Handles {
         return size;
     }
 
+    void add_header(const std::string& line) {
+        curl_slist* longer = curl_slist_append(headers.get(), line.c_str());
+        (void)headers.release();
+        headers.reset(longer);
+    }
     void set_up(const HttpRequest& request, const std::vector<std::string>& more_headers);
     base::Status wait_once();
     // Until there is a body, or with `head_only` the answer's head.
@@ -139,8 +139,8 @@ void HttpExchange::Handles::set_up(const HttpRequest& request, const std::vector
     url = request.url;
     limits = request.limits;
     CURL* const e = easy.get();
-    for (const auto& line : request.headers) add(headers, line);
-    for (const auto& line : more_headers) add(headers, line);
+    for (const auto& line : request.headers) add_header(line);
+    for (const auto& line : more_headers) add_header(line);
     curl_easy_setopt(e, CURLOPT_URL, url.c_str());
     curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
     curl_easy_setopt(e, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
@@ -161,8 +161,7 @@ void HttpExchange::Handles::set_up(const HttpRequest& request, const std::vector
         curl_easy_setopt(e, CURLOPT_AWS_SIGV4, ("aws:amz:" + signature.region + ":s3").c_str());
         curl_easy_setopt(e, CURLOPT_USERNAME, signature.access_key.c_str());
         curl_easy_setopt(e, CURLOPT_PASSWORD, signature.secret_key.c_str());
-        if (!signature.session_token.empty())
-            add(headers, "x-amz-security-token: " + signature.session_token);
+        if (!signature.session_token.empty()) add_header("x-amz-security-token: " + signature.session_token);
     }
     curl_easy_setopt(e, CURLOPT_HTTPHEADER, headers.get());
     curl_multi_add_handle(multi.get(), e);

@@ -61,6 +61,9 @@ MaybeFailure s3_request(const resources::S3Location& location, const StoreAccess
                                                  "\" must exist and have the keys AWS_ACCESS_KEY_ID and "
                                                  "AWS_SECRET_ACCESS_KEY"};
     request.signature = std::move(signature);
+    // Of the empty body. Services ask for it, and libcurl signs it but does not send it by itself.
+    request.headers.push_back(
+        "x-amz-content-sha256: e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     return std::nullopt;
 }
 

@@ -87,9 +87,11 @@ void keep_only(const std::vector<Store>& stores, ServerStatus& status) {
     std::erase_if(status.stores, [&](const StoreStatus& s) { return !is_known(s.name); });
     std::erase_if(status.backups, [&](const auto& listed) { return !is_known(listed.store); });
     for (const auto& store : stores) {
-        if (can_be_listed(store) &&
-            std::ranges::find(status.stores, store.name, &StoreStatus::name) == status.stores.end())
-            status.stores.push_back({.name = store.name});
+        if (!can_be_listed(store)) continue;
+        if (std::ranges::find(status.stores, store.name, &StoreStatus::name) != status.stores.end()) continue;
+        StoreStatus listing;
+        listing.name = store.name;
+        status.stores.push_back(std::move(listing));
     }
 }
 

@@ -68,6 +68,7 @@ Status Applier::apply(World& world, const decide::Plan& plan) {
 Status Applier::apply(decide::ServerWorld& world, const decide::Plan& plan) {
     if (world.vanished) return apply(*world.vanished, plan);
     World of_server;
+    of_server.restore.meta.namespace_name = world.server.meta.namespace_name;
     of_server.server = world.server;
     return apply(of_server, plan);
 }

@@ -77,7 +77,7 @@ nlohmann::json to_json(const BackupChoice& c) {
 
 void sort_newest_first(std::vector<Backup>& backups) {
     std::ranges::sort(backups, [](const Backup& a, const Backup& b) {
-        return std::pair(b.completion_time, a.name) < std::pair(a.completion_time, b.name);
+        return std::pair(a.completion_time, a.name) > std::pair(b.completion_time, b.name);
     });
 }
 

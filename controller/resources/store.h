@@ -60,7 +60,7 @@ nlohmann::json to_json(const Backup& backup);
 BackupChoice choice_from_json(const nlohmann::json& document);
 nlohmann::json to_json(const BackupChoice& choice);
 
-// Newest first; those of one time by name.
+// Newest first; of those of one second the last by name, which holds the date more often than not.
 void sort_newest_first(std::vector<Backup>& backups);
 
 // Nothing where none fits. `backups` is sorted newest first.

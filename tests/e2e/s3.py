@@ -93,7 +93,7 @@ class S3:
         """By curl; the last argument is the path. True where the server said yes."""
         *options, path = arguments
         command = ["curl", "--silent", "--fail", "--max-time", "60", "--cacert", f"{self.folder.name}/ca.crt"]
-        command += ["--aws-sigv4", f"aws:amz:{REGION}:s3", "--user", f"{ACCESS_KEY}:{SECRET_KEY}"]
+        command += ["--header", "x-amz-content-sha256: UNSIGNED-PAYLOAD", "--aws-sigv4", f"aws:amz:{REGION}:s3", "--user", f"{ACCESS_KEY}:{SECRET_KEY}"]
         return subprocess.run([*command, *options, self.endpoint + path], check=False, timeout=90).returncode == 0
 
     def put(self, file, key):

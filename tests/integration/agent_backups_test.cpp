@@ -163,10 +163,10 @@ TEST_F(AgentS3, TheNewestBackupIsChosenAndRestored) {
     stop_server();
     write("old", "not this one");
     write("new", compressed(test::tar_of({{"20261122.pgsql", content_of(source("shop.dump"))}}), "gzip"));
-    server_->put(source("old"), "nightly/shop 20261121.tar.gz");
+    server_->put(source("old"), "nightly/shop%2020261121.tar.gz");
     std::this_thread::sleep_for(std::chrono::milliseconds(1100));
-    server_->put(source("new"), "nightly/shop+20261122.tar.gz");
-    server_->put(source("old"), "nightly/shop+20261122.tar.gz.sha256");
+    server_->put(source("new"), "nightly/shop%2B20261122.tar.gz");
+    server_->put(source("old"), "nightly/shop%2B20261122.tar.gz.sha256");
     server_->put(source("old"), "elsewhere/later.tar.gz");
     choice_.latest = true;
     restore_from("");

@@ -79,6 +79,8 @@ void S3Server::ask(const std::string& path, const std::vector<std::string>& argu
                       folder_ + "/ca.crt",
                       "--aws-sigv4",
                       "aws:amz:eu-1:s3",
+                      "-H",
+                      "x-amz-content-sha256: UNSIGNED-PAYLOAD",
                       "--user",
                       std::string(access_key) + ":" + secret_key,
                       endpoint() + "/" + bucket + path};

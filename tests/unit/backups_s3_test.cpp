@@ -47,6 +47,7 @@ TEST(Choice, is_by_name_or_the_newest_or_the_newest_before) {
     std::vector<Backup> backups{{"tuesday", at("2026-11-24T02:00:00Z"), 1, ""},
                                 {"monday", at("2026-11-23T02:00:00Z"), 1, ""},
                                 {"wednesday", at("2026-11-25T02:00:00Z"), 1, ""},
+                                {"wednesday-1", at("2026-11-25T02:00:00Z"), 1, ""},
                                 {"timeless", std::nullopt, 1, ""}};
     resources::sort_newest_first(backups);
     const auto name_of = [&](const BackupChoice& choice) {
@@ -55,7 +56,7 @@ TEST(Choice, is_by_name_or_the_newest_or_the_newest_before) {
     };
     EXPECT_EQ(name_of({"monday", false, {}}), "monday");
     EXPECT_EQ(name_of({"sunday", false, {}}), "");
-    EXPECT_EQ(name_of({"", true, {}}), "wednesday");
+    EXPECT_EQ(name_of({"", true, {}}), "wednesday-1");
     EXPECT_EQ(name_of({"", false, at("2026-11-25T02:00:00Z")}), "tuesday");
     EXPECT_EQ(name_of({"", false, at("2026-11-20T00:00:00Z")}), "");
 }
