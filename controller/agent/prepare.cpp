@@ -123,8 +123,11 @@ std::optional<AgentResult> fill_new_database(const Context& context, const Work&
         return from_error("HandoverFailed", handed.error());
     auto session = server.connect(journal.new_database);
     if (!session) return from_error("PrivateServerFailed", session.error());
+    // The client hears only that it failed; a full disk stands in the server's log.
     if (auto written = session->run("CHECKPOINT"); !written)
-        return from_error("PrivateServerFailed", written.error());
+        return from_error(
+            "PrivateServerFailed",
+            base::error(written.error().kind, written.error().message + "; " + server.log_tail()));
     return std::nullopt;
 }
 

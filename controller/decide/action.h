@@ -37,14 +37,18 @@ struct DeleteJob {
 };
 struct Scale {
     int64_t replicas = 0;
-};              // the server's workload
+};  // the server's workload
+struct SuspendCronJob {
+    std::string name;
+    bool suspended = true;
+};
 struct Speak {  // an event about the restore
     bool warning = false;
     std::string reason, message;
 };
 
 using Action = std::variant<SaveRestore, SaveServer, SaveLock, AddFinalizers, RemoveFinalizers, MarkExecuted,
-                            CreateJob, DeleteJob, Scale, Speak>;
+                            CreateJob, DeleteJob, Scale, SuspendCronJob, Speak>;
 
 struct Plan {
     std::vector<Action> actions;

@@ -143,7 +143,8 @@ Plan queued(const World& world) {
     if (!holds_lock(world))
         plan.actions.insert(
             plan.actions.begin(),
-            {AddFinalizers{}, SaveLock{{{{world.restore.meta.name, world.restore.meta.uid}}, {}, {}, {}}}});
+            {AddFinalizers{},
+             SaveLock{{{{world.restore.meta.name, world.restore.meta.uid}}, {}, {}, {}, {}}}});
     return plan;
 }
 

@@ -1,5 +1,6 @@
 #include "decide/rest.h"
 
+#include "decide/cron_jobs.h"
 #include "decide/narrate.h"
 #include "decide/steps.h"
 #include "decide/validate.h"
@@ -19,13 +20,12 @@ Plan hold(const World& world, const std::string& reason, const std::string& mess
 
 Plan save_lock(const World& world, std::optional<resources::Fence> fence, const std::string& why) {
     const auto& restore = world.restore;
-    return {{SaveLock{{{{restore.meta.name, restore.meta.uid}},
-                       restore.status.original_replicas,
-                       std::move(fence),
-                       restore.status.data_owner}}},
-            why,
-            false,
-            1000ms};
+    resources::LockState lock = world.server->lock;
+    lock.active_restore = resources::ActiveRestore{restore.meta.name, restore.meta.uid};
+    lock.original_replicas = restore.status.original_replicas;
+    lock.fence = std::move(fence);
+    lock.data_owner = restore.status.data_owner;
+    return {{SaveLock{std::move(lock)}}, why, false, 1000ms};
 }
 
 std::optional<Plan> raise_fence(const World& world) {
@@ -79,6 +79,7 @@ std::optional<Plan> wait_for_server(const World& world) {
 
 std::optional<Plan> bring_to_rest(const World& world) {
     if (auto plan = raise_fence(world)) return plan;
+    if (auto plan = pause_cron_jobs(world)) return plan;
     if (!world.fresh) return look_fresh("looking who uses the volume");
     if (auto plan = scale_down(world)) return plan;
     return wait_for_foreign_pods(world);
@@ -112,6 +113,7 @@ std::optional<Plan> let_run(const World& world) {
         if (auto plan = end_other_jobs(world, "")) return plan;
         return save_lock(world, std::nullopt, "lowering the fence");
     }
+    if (auto plan = resume_cron_jobs(world)) return plan;
     const int64_t wanted = world.restore.status.original_replicas.value_or(1);
     if (world.workload->replicas == wanted) return std::nullopt;
     if (!world.fresh) return look_fresh("scaling the database back");

@@ -35,10 +35,6 @@ std::optional<Reason> not_supported_yet(const World& world) {
         spec.logical_database != world.server->status.inferred->database.value) {
         return later("logical.database", "the server's own database, or absent,");
     }
-    if (world.server && world.server->has_suspend) {
-        return Reason{"NotSupportedYet", "`spec.suspend` of PostgresServer \"" + world.server->meta.name +
-                                             "\" must be empty in this version"};
-    }
     return std::nullopt;
 }
 
@@ -132,6 +128,12 @@ std::vector<PreflightFinding> workload_findings(const World& world) {
         shareable ? "the volume can be checked beside the running database"
                   : "claim \"" + inferred.claim_name +
                         "\" is ReadWriteOncePod; its access mode must be ReadWriteOnce in this version"));
+    for (const auto& cron_job : world.server->suspend) {
+        if (!world.cron_jobs.contains(cron_job))
+            findings.push_back(
+                {"CronJobNotFound", PreflightFinding::Outcome::warning,
+                 "CronJob \"" + cron_job + "\" of `spec.suspend` does not exist, and is not paused"});
+    }
     if (is_undo(world.restore)) {
         findings.push_back(finding("DatabaseNotRunning", true,
                                    "the kept database can be brought back whatever state the server is in"));

@@ -30,7 +30,8 @@ struct World {
     resources::DatabaseRestore restore;
     std::optional<resources::PostgresServer> server;
     std::optional<resources::Workload> workload;
-    std::map<std::string, resources::Claim> claims;  // by name, those that exist
+    std::map<std::string, resources::Claim> claims;       // by name, those that exist
+    std::map<std::string, resources::CronJob> cron_jobs;  // by name, those to be paused that exist
     std::vector<resources::Pod> pods;  // of the workload, of our Jobs, and others that mount its claim
     std::vector<resources::Job> jobs;  // of this restore
     std::vector<resources::DatabaseRestore> rivals;  // other unfinished restores of the same server

@@ -102,6 +102,7 @@ Status Applier::carry_out(World& world, const decide::Action& action) {
                 return removed;
             },
             [&](const decide::Scale& a) { return scale(*world.workload, a.replicas); },
+            [&](const decide::SuspendCronJob& a) { return suspend(world.cron_jobs.at(a.name), a.suspended); },
             [&](const decide::Speak& a) -> Status {
                 speak(world, a);
                 return base::success();
@@ -202,6 +203,16 @@ Status Applier::scale(const resources::Workload& workload, int64_t replicas) {
     if (!scaled) return scaled.error();
     base::log_info("scaled", {{"workload", workload.meta.name}, {"replicas", std::to_string(replicas)}});
     own_writes_.remember("workload", workload.meta.key(), version_of(*scaled), clock_.now());
+    return base::success();
+}
+
+Status Applier::suspend(const resources::CronJob& cron_job, bool suspended) {
+    const json patch{{"metadata", {{"resourceVersion", cron_job.meta.resource_version}}},
+                     {"spec", {{"suspend", suspended}}}};
+    const auto patched =
+        client_.merge_patch(cron_jobs_resource, cron_job.meta.key(), "", patch, status_manager);
+    if (!patched) return patched.error();
+    base::log_info(suspended ? "paused" : "resumed", {{"cronjob", cron_job.meta.name}});
     return base::success();
 }
 

@@ -62,6 +62,7 @@ private:
     base::Status mark_executed(resources::DatabaseRestore& restore, bool executed);
     base::Status create_job(const nlohmann::json& manifest);
     base::Status scale(const resources::Workload& workload, int64_t replicas);
+    base::Status suspend(const resources::CronJob& cron_job, bool suspended);
     void speak(const decide::World& world, const decide::Speak& event);
 
     kube::Client& client_;

@@ -10,6 +10,7 @@ inline const kube::Resource servers_resource{"dbrestore.dev", "v1alpha1", "postg
 inline const kube::Resource stateful_sets_resource{"apps", "v1", "statefulsets"};
 inline const kube::Resource pods_resource{"", "v1", "pods"};
 inline const kube::Resource jobs_resource{"batch", "v1", "jobs"};
+inline const kube::Resource cron_jobs_resource{"batch", "v1", "cronjobs"};
 inline const kube::Resource claims_resource{"", "v1", "persistentvolumeclaims"};
 inline const kube::Resource namespaces_resource{"", "v1", "namespaces"};
 inline const kube::Resource core_events_resource{"", "v1", "events"};

@@ -1,6 +1,7 @@
 #include "operator/observe.h"
 
 #include <algorithm>
+#include <set>
 
 #include "decide/backup.h"
 #include "decide/catalog.h"
@@ -63,6 +64,7 @@ Result<std::optional<World>> Observer::restore(View& view, const Key& key) {
     world.namespace_terminating = *terminating;
     if (auto added = add_server(view, world); !added) return added.error();
     if (auto added = add_claims(view, world); !added) return added.error();
+    if (auto added = add_cron_jobs(world); !added) return added.error();
     if (auto added = add_pods_and_jobs(view, world); !added) return added.error();
     if (auto added = add_report(world); !added) return added.error();
     if (auto added = add_notes(world); !added) return added.error();
@@ -121,6 +123,20 @@ Status Observer::add_claims(View& view, World& world) {
         auto claim = view.claim({world.restore.meta.namespace_name, name});
         if (!claim) return claim.error();
         if (*claim) world.claims[name] = **claim;
+    }
+    return base::success();
+}
+
+// From the API server itself, and only where some are to be paused: no cache of CronJobs is worth its while.
+Status Observer::add_cron_jobs(World& world) {
+    if (!world.server) return base::success();
+    std::set<std::string> names(world.server->suspend.begin(), world.server->suspend.end());
+    for (const auto& paused : world.server->lock.paused) names.insert(paused.name);
+    for (const auto& name : names) {
+        const auto document = client_.get(cron_jobs_resource, {world.restore.meta.namespace_name, name});
+        if (!document && document.error().kind == ErrorKind::not_found) continue;
+        if (!document) return document.error();
+        world.cron_jobs[name] = resources::cron_job_from_json(*document);
     }
     return base::success();
 }
@@ -242,6 +258,7 @@ Status Observer::add_vanished(View& view, ServerWorld& world) {
     left.settings = settings_;
     left.restore = decide::vanished_holder(world.server, world.now);
     if (auto added = add_server(view, left); !added) return added;
+    if (auto added = add_cron_jobs(left); !added) return added;
     if (auto added = add_pods_and_jobs(view, left); !added) return added;
     if (auto added = add_report(left); !added) return added;
     if (auto added = add_notes(left); !added) return added;

@@ -24,6 +24,7 @@ private:
     base::Status check_untorn(View& view, const resources::PostgresServer& seen);
     base::Status add_server(View& view, decide::World& world);
     base::Status add_claims(View& view, decide::World& world);
+    base::Status add_cron_jobs(decide::World& world);
     base::Status add_pods_and_jobs(View& view, decide::World& world);
     base::Status add_report(decide::World& world);
     base::Status add_notes(decide::World& world);

@@ -132,6 +132,10 @@ Claim claim_from_json(const nlohmann::json& object) {
     return {meta_from_json(object), text_at(object, "status.phase"), texts_at(object, "spec.accessModes")};
 }
 
+CronJob cron_job_from_json(const nlohmann::json& object) {
+    return {meta_from_json(object), flag_at(object, "spec.suspend")};
+}
+
 EventNote event_from_json(const nlohmann::json& object) {
     EventNote e;
     e.meta = meta_from_json(object);

@@ -83,6 +83,11 @@ struct Job {
     bool finished() const { return complete || failed; }
 };
 
+struct CronJob {
+    ObjectMeta meta;
+    bool suspended = false;
+};
+
 struct Claim {  // PersistentVolumeClaim
     ObjectMeta meta;
     std::string phase;  // Bound, Pending, Lost
@@ -101,6 +106,7 @@ Workload workload_from_json(const nlohmann::json& object, const std::string& kin
 Pod pod_from_json(const nlohmann::json& object);
 Job job_from_json(const nlohmann::json& object);
 Claim claim_from_json(const nlohmann::json& object);
+CronJob cron_job_from_json(const nlohmann::json& object);
 EventNote event_from_json(const nlohmann::json& object);
 
 }  // namespace dbrestore::resources

@@ -135,6 +135,8 @@ LockState lock_from_json(const nlohmann::json& status) {
         lock.fence = Fence{text_at(status, "fence.restoreUID"), text_at(status, "fence.restoreName"),
                            texts_at(status, "fence.claimNames")};
     }
+    for (const auto& item : list_at(status, "pausedCronJobs"))
+        lock.paused.push_back({text_at(item, "name"), flag_at(item, "wasSuspended")});
     if (present_at(status, "dataOwner")) lock.data_owner = owner_from_json(field(status, "dataOwner"));
     return lock;
 }
@@ -167,7 +169,7 @@ PostgresServer server_from_json(const nlohmann::json& object) {
     server.catalog_interval_seconds =
         integer_at(spec, "catalogIntervalSeconds", server.catalog_interval_seconds);
     server.has_point_in_time_recovery = present_at(spec, "pointInTimeRecovery");
-    server.has_suspend = !list_at(spec, "suspend").empty();
+    for (const auto& item : list_at(spec, "suspend")) server.suspend.push_back(text_at(item, "name"));
     const auto& status = field(object, "status");
     server.status.observed_generation = integer_at(status, "observedGeneration", -1);
     if (present_at(status, "inferred"))
@@ -206,6 +208,8 @@ nlohmann::json to_json(const LockState& lock) {
                            {"claimNames", lock.fence->claim_names}};
     }
     if (lock.data_owner) status["dataOwner"] = to_json(*lock.data_owner);
+    for (const auto& paused : lock.paused)
+        status["pausedCronJobs"].push_back({{"name", paused.name}, {"wasSuspended", paused.was_suspended}});
     return status;
 }
 

@@ -52,6 +52,13 @@ struct Fence {
     bool operator==(const Fence&) const = default;
 };
 
+struct PausedCronJob {
+    std::string name;
+    bool was_suspended = false;  // before the restore, by its owner
+
+    bool operator==(const PausedCronJob&) const = default;
+};
+
 // Field manager dbrestore-lock owns exactly these. They are all that is left of a restore whose object was
 // taken away, so they must suffice to bring the database back.
 struct LockState {
@@ -59,6 +66,7 @@ struct LockState {
     std::optional<int64_t> original_replicas;  // from the stop on
     std::optional<Fence> fence;
     std::optional<DataOwner> data_owner;
+    std::vector<PausedCronJob> paused;
 
     bool operator==(const LockState&) const = default;
 };
@@ -111,9 +119,10 @@ struct PostgresServer {
     PostgresOverrides overrides;
     std::vector<Store> stores;
     int64_t catalog_interval_seconds = 600;
-    bool has_point_in_time_recovery = false, has_suspend = false;
-    ServerStatus status;  // field manager dbrestore
-    LockState lock;       // field manager dbrestore-lock
+    bool has_point_in_time_recovery = false;
+    std::vector<std::string> suspend;  // names of CronJobs
+    ServerStatus status;               // field manager dbrestore
+    LockState lock;                    // field manager dbrestore-lock
 };
 
 PostgresServer server_from_json(const nlohmann::json& object);

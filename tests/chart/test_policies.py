@@ -1,6 +1,7 @@
 """The admission policies on the real API server: who mounts fenced claims, what Jobs the operator makes."""
 
 import copy
+import json
 
 import pytest
 
@@ -458,3 +459,46 @@ def test_job_of_an_older_release_can_still_be_changed_by_others(policed, operato
     kubectl(
         "delete", "job", job["metadata"]["name"], "--cascade=foreground", namespace=policed, user=operator
     )
+
+
+@pytest.fixture
+def cron_job(policed):
+    manifest = {
+        "apiVersion": "batch/v1",
+        "kind": "CronJob",
+        "metadata": {"name": "backup"},
+        "spec": {"schedule": "0 3 * * *", "jobTemplate": {"spec": plain_job()["spec"]}},
+    }
+    kubectl("create", objects=manifest, namespace=policed)
+    yield "cronjob/backup"
+    kubectl("delete", "cronjob", "backup", namespace=policed)
+
+
+def test_operator_pauses_and_resumes_a_cron_job(policed, operator, cron_job):
+    for suspend in (True, False):
+        changes = json.dumps({"spec": {"suspend": suspend}})
+        kubectl("patch", cron_job, "--type=merge", f"--patch={changes}", namespace=policed, user=operator)
+        assert kubectl_json("get", cron_job, namespace=policed)["spec"]["suspend"] is suspend
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"spec": {"schedule": "* * * * *"}},
+        {"spec": {"timeZone": "Europe/Paris"}},
+        {"spec": {"concurrencyPolicy": "Replace"}},
+        {"spec": {"startingDeadlineSeconds": 5}},
+        {"spec": {"successfulJobsHistoryLimit": 9}},
+        {"spec": {"failedJobsHistoryLimit": 9}},
+        {"spec": {"jobTemplate": {"spec": {"template": {"spec": {"serviceAccountName": "admin"}}}}}},
+        {"spec": {"suspend": True, "schedule": "* * * * *"}},
+        {"metadata": {"labels": {"a": "b"}}},
+        {"metadata": {"annotations": {"a": "b"}}},
+        {"metadata": {"finalizers": ["a.example/b"]}},
+    ],
+    ids=str,
+)
+def test_operator_changes_nothing_else_of_a_cron_job(policed, operator, cron_job, changes):
+    arguments = ["patch", cron_job, "--type=merge", f"--patch={json.dumps(changes)}"]
+    said = refusal(*arguments, namespace=policed, user=operator)
+    assert "of a CronJob only `spec.suspend` must change" in said

@@ -48,6 +48,7 @@ std::string snapshot(const std::string& name) {
 const std::vector<Scene>& scenes() {
     static const std::vector<Scene> all{
         {"Probe", "probe", Start::old_stopped},
+        {"Catalog", "catalog", Start::old_stopped},
         {"Preflight", "preflight", Start::old_running},
         {"Quiesce", "quiesce", Start::old_running},
         {"Prepare", "prepare", Start::old_stopped},

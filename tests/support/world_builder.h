@@ -335,6 +335,9 @@ inline std::string told(const Plan& plan) {
         std::string operator()(const decide::Scale& a) const {
             return "Scale(" + std::to_string(a.replicas) + ")";
         }
+        std::string operator()(const decide::SuspendCronJob& a) const {
+            return (a.suspended ? "SuspendCronJob(" : "ResumeCronJob(") + a.name + ")";
+        }
         std::string operator()(const decide::Speak& a) const { return "Speak(" + a.reason + ")"; }
     };
     std::string text;

@@ -37,8 +37,6 @@ TEST(Pending, refuses_what_a_later_version_brings) {
          "SaveRestore(Queued) Speak(Queued)"},
         {"another database of the server", asking_for([](auto& s) { s.logical_database = "other"; }), refused,
          "NotSupportedYet", "logical.database"},
-        {"paused CronJobs", a_restore().where([](World& w) { w.server->has_suspend = true; }), refused,
-         "NotSupportedYet", "spec.suspend"},
         {"the server's own database is no other", asking_for([](auto& s) { s.logical_database = "shop"; }),
          "SaveRestore(Queued) Speak(Queued)"},
         {"a restore without acknowledgement never runs",

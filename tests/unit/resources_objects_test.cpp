@@ -18,7 +18,9 @@ resources::RestoreStatus a_full_status() {
     s.start_time = s.completion_time = s.stop_time = noon;
     s.conditions = {{"Succeeded", Truth::unknown, "Committing", "exchanging", 3, noon}};
     s.target = "dumps/shop.dump";
+    s.source_store = "nightly";
     s.source_name = "shop.dump";
+    s.source_identity = "\"e1\"";
     s.preflight = {{"Space", PreflightFinding::Outcome::warning, "little"}};
     s.plan = resources::RestorePlan{{"stop"}, {"orders"}, 12, 34};
     s.progress = resources::Progress{"prepare", "orders", 50, 1, 2, 3, 4, 5};
@@ -37,12 +39,14 @@ resources::ServerStatus a_full_server_status() {
     s.inferred->gid = 998;
     s.inferred->user = {"", "user"};
     s.history = {{"r", "uid", "Succeeded", noon, "old", 9, noon}};
+    s.stores = {{"nightly", 3, noon, noon, 250, "StoreAccessDenied", "403"}};
+    s.backups = {{"nightly", "Scheduled", {"a.tar.gz", noon, 12, ""}}};
     return s;
 }
 
 resources::LockState a_full_lock() {
     return {resources::ActiveRestore{"r", "uid"}, 0, resources::Fence{"uid", "r", {"data-shop-0"}},
-            resources::DataOwner{999, 999}};
+            resources::DataOwner{999, 999}, {{"backup", false}, {"report", true}}};
 }
 
 TEST(RestoreStatus, comes_back_from_JSON_as_it_was) {

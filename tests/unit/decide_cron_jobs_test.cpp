@@ -1,0 +1,81 @@
+// CronJobs that are paused while a restore runs.
+
+#include <gtest/gtest.h>
+
+#include "support/decision_table.h"
+
+namespace dbrestore::testing {
+namespace {
+
+resources::CronJob cron_job(bool suspended) {
+    resources::CronJob job;
+    job.suspended = suspended;
+    return job;
+}
+
+// As the database is about to be scaled down, with the fence up.
+WorldBuilder stopping() {
+    return a_restore().in(Phase::stopping).asked_to_stop().with_fence().where([](World& w) {
+        w.fresh = true;
+        w.server->suspend = {"backup", "report", "gone"};
+        w.cron_jobs = {{"backup", cron_job(false)}, {"report", cron_job(true)}};
+    });
+}
+
+const std::vector<resources::PausedCronJob> noted{{"backup", false}, {"report", true}};
+
+TEST(CronJobs, are_noted_then_paused_before_the_database_is_stopped) {
+    const World first = stopping();
+    const Plan plan = decide::decide(first);
+    const auto* save = find_action<decide::SaveLock>(plan);
+    ASSERT_NE(save, nullptr) << told(plan);
+    EXPECT_EQ(save->lock.paused, noted);
+    EXPECT_EQ(save->lock.fence, first.server->lock.fence) << "the rest of the lock stays";
+    check({
+        {"what runs is paused", stopping().where([](World& w) { w.server->lock.paused = noted; }),
+         "SuspendCronJob(backup)"},
+        {"then the database is stopped", stopping().where([](World& w) {
+             w.server->lock.paused = noted;
+             w.cron_jobs["backup"].suspended = true;
+         }),
+         "Scale(0)"},
+    });
+}
+
+TEST(CronJobs, run_again_as_they_did_before_the_database_starts) {
+    const auto starting = [](bool backup_is_suspended) {
+        return a_restore().in(Phase::starting).at_rest().in_step("start", 1).where([=](World& w) {
+            w.fresh = true;
+            w.server->lock.fence.reset();
+            w.server->suspend = {"backup", "report"};
+            w.server->lock.paused = noted;
+            w.cron_jobs = {{"backup", cron_job(backup_is_suspended)}, {"report", cron_job(true)}};
+        });
+    };
+    check({
+        {"ours is resumed, and no other", starting(true), "ResumeCronJob(backup)"},
+        {"then it is forgotten", starting(false), "SaveLock(held)"},
+        {"one that is gone is of no matter", starting(true).where([](World& w) { w.cron_jobs.clear(); }),
+         "SaveLock(held)"},
+        {"then the database starts", starting(false).where([](World& w) { w.server->lock.paused.clear(); }),
+         "Scale(1)"},
+    });
+}
+
+TEST(CronJobs, that_do_not_exist_are_a_warning) {
+    const World given = a_restore()
+                            .in(Phase::validating)
+                            .with_lock()
+                            .with_job("preflight", 1)
+                            .that_ended(done())
+                            .where([](World& w) { w.server->suspend = {"gone"}; });
+    const auto status = status_after(given, decide::decide(given));
+    EXPECT_EQ(status.phase, Phase::stopping);
+    const auto at =
+        std::ranges::find(status.preflight, "CronJobNotFound", &resources::PreflightFinding::check);
+    ASSERT_NE(at, status.preflight.end());
+    EXPECT_EQ(at->outcome, resources::PreflightFinding::Outcome::warning);
+}
+
+}  // namespace
+}  // namespace dbrestore::testing
