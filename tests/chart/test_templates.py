@@ -150,7 +150,10 @@ def test_crds_are_those_of_the_source_and_are_kept():
 def test_crds_roles_and_fence_can_be_left_out():
     objects = render(SHARED_ONCE, "fence.enabled=false")
     assert not any(kind in ("CustomResourceDefinition", "ClusterRole") for kind, _ in objects)
-    assert [name for kind, name in objects if kind == "ValidatingAdmissionPolicy"] == ["dbrestore-jobs.shop"]
+    assert [name for kind, name in objects if kind == "ValidatingAdmissionPolicy"] == [
+        "dbrestore-cronjobs.shop",
+        "dbrestore-jobs.shop",
+    ]
 
 
 @pytest.mark.parametrize(
