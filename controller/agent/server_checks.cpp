@@ -158,10 +158,47 @@ void check_superuser_entries(const ServerQuestion& question, Findings& findings)
                     "only a superuser can restore: " + listed(entries) + "; leave them out of the dump");
 }
 
+// Names that the dump's entries of tables and the like begin with, "schema name": which of a line's spaces
+// part schema, name and owner cannot be told.
+std::set<std::string> relations_of_dump(const Archive& archive) {
+    std::set<std::string> names;
+    for (const auto& entry : archive.entries) {
+        const auto& kind = entry.description;
+        if (kind != "TABLE" && kind != "FOREIGN TABLE" && kind != "VIEW" && kind != "MATERIALIZED VIEW")
+            continue;
+        for (size_t space = entry.rest.find(' '); space != std::string::npos;
+             space = entry.rest.find(' ', space + 1))
+            names.insert(entry.rest.substr(0, space));
+    }
+    return names;
+}
+
+void check_what_it_lacks(const ServerQuestion& question, Findings& findings) {
+    const auto relations =
+        ask(question, findings,
+            "SELECT nspname || ' ' || relname FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace "
+            "WHERE relkind IN ('r', 'p', 'f', 'v', 'm') AND relpersistence <> 't' AND nspname !~ "
+            "'^(pg_|information_schema$)' AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = "
+            "'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e') ORDER BY 1");
+    if (!relations) return;
+    const auto known = relations_of_dump(*question.archive);
+    std::vector<std::string> missing;
+    for (const auto& relation : *relations) {
+        if (!known.contains(relation))
+            missing.push_back("\"" + one_line(replaced(relation, " ", "."), 130) + "\"");
+    }
+    if (missing.empty()) return findings.passed("NothingLeftOut");
+    findings.warning("LeftOutOfTheDump",
+                     "the dump lacks " + std::to_string(missing.size()) +
+                         " tables and views of today's database, which are gone after the restore: " +
+                         listed(missing, 20));
+}
+
 using Check = void (*)(const ServerQuestion&, Findings&);
 constexpr std::array checks_of_server{check_database, check_standby,   check_slots,   check_subscriptions,
                                       check_prepared, check_superuser, check_unlogged};
-constexpr std::array checks_of_dump{check_extensions, check_roles, check_encoding, check_superuser_entries};
+constexpr std::array checks_of_dump{check_extensions, check_roles, check_encoding, check_superuser_entries,
+                                    check_what_it_lacks};
 
 }  // namespace
 

@@ -153,6 +153,7 @@ ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerSt
     entry.restore = restore.meta.name;
     entry.uid = restore.meta.uid;
     entry.result = to_text(restore.status.phase);
+    entry.database = restore.spec.logical_database;
     entry.completion_time = restore.status.completion_time.value_or(base::Time{});
     if (restore.status.previous_data && restore.status.previous_data->available) {
         entry.previous_database = restore.status.previous_data->database;
@@ -162,7 +163,9 @@ ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerSt
     // What an Undo brought back is no longer kept: it is served.
     if (is_undo(restore) && !entry.previous_database.empty()) {
         for (auto& earlier : status.history) {
-            if (earlier.previous_database == restore.status.source_name) forget_previous_data(earlier);
+            if (earlier.previous_database != restore.status.source_name) continue;
+            entry.database = earlier.database;
+            forget_previous_data(earlier);
         }
     }
     status.history.push_back(std::move(entry));

@@ -69,6 +69,10 @@ Plan make_job(const World& world, const StepWish& wish) {
     recipe.request.jobs = restore.spec.jobs;
     recipe.request.verification = restore.spec.verification;
     recipe.data = wish.data;
+    if (const std::string database = database_of(world); !database.empty()) {
+        recipe.request.database = database;
+        recipe.request.database_key.clear();
+    }
     if (is_undo(restore)) {
         recipe.request.undo = true;
         recipe.request.new_database = restore.status.source_name;

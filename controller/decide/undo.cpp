@@ -24,6 +24,12 @@ const HistoryEntry* undone_entry(const World& world) {
     return found;
 }
 
+std::string database_of(const World& world) {
+    if (!is_undo(world.restore)) return world.restore.spec.logical_database;
+    const HistoryEntry* entry = undone_entry(world);
+    return entry == nullptr ? "" : entry->database;
+}
+
 std::optional<Reason> never_undone(const World& world) {
     const std::string name = "DatabaseRestore \"" + world.restore.spec.undo_name + "\"";
     const HistoryEntry* entry = undone_entry(world);

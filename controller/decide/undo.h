@@ -17,6 +17,9 @@ inline bool is_undo(const resources::DatabaseRestore& restore) {
 // The entry of the server's history that the restore undoes; nothing where the history has none of that name.
 const resources::HistoryEntry* undone_entry(const World& world);
 
+// The database that the restore is about; empty: the server's own.
+std::string database_of(const World& world);
+
 // Why it can never be undone: its data is gone, or something came after it that must be undone first.
 std::optional<Reason> never_undone(const World& world);
 

@@ -31,10 +31,6 @@ std::optional<Reason> not_supported_yet(const World& world) {
     if (spec.dry_run == "Rehearse") return later("dryRun", "None or Plan");
     if (spec.verification && is_undo(world.restore))
         return later("verification", "absent where `type` is Undo");
-    if (world.server && !spec.logical_database.empty() && world.server->status.inferred &&
-        spec.logical_database != world.server->status.inferred->database.value) {
-        return later("logical.database", "the server's own database, or absent,");
-    }
     return std::nullopt;
 }
 

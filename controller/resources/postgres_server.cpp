@@ -64,6 +64,7 @@ HistoryEntry history_from_json(const nlohmann::json& item) {
     e.restore = text_at(item, "restore");
     e.uid = text_at(item, "uid");
     e.result = text_at(item, "result");
+    e.database = text_at(item, "database");
     e.completion_time = time_at(item, "completionTime").value_or(base::Time{});
     e.previous_database = text_at(item, "previousData.database");
     e.previous_size_bytes = integer_at(item, "previousData.sizeBytes");
@@ -76,6 +77,7 @@ nlohmann::json to_json(const HistoryEntry& e) {
                         {"uid", e.uid},
                         {"result", e.result},
                         {"completionTime", base::format_time(e.completion_time)}};
+    put(item, "database", e.database);
     if (!e.previous_database.empty()) {
         auto& previous = item["previousData"];
         previous = {{"database", e.previous_database}, {"sizeBytes", e.previous_size_bytes}};

@@ -73,6 +73,7 @@ struct LockState {
 
 struct HistoryEntry {
     std::string restore, uid, result;  // result: Succeeded, Failed, Cancelled
+    std::string database;              // that was restored; empty: the server's own
     base::Time completion_time{};
     // The database kept under another name, until the entry's cleanup has dropped it.
     std::string previous_database;

@@ -77,3 +77,23 @@ def test_a_wrong_answer_brings_the_old_data_back(namespace):
     shop.wait_ready()
     shop.must_hold(copies.before, but_unlogged=True)
     shop.must_be_clean()
+
+
+def test_another_database_of_the_server_is_restored_and_undone(namespace):
+    shop = Shop(namespace, "two").deploy().fill().register()
+    shop.sql("CREATE DATABASE other", database="postgres")
+    shop.sql("CREATE TABLE kept (id integer); INSERT INTO kept VALUES (1), (2)", database="other")
+    shop.execute("pg_dump", "-Fc", "-U", shop.user(), "-d", "other", "-f", "/dumps/other.dump")
+    shop.sql("DELETE FROM kept; CREATE TABLE made_later ()", database="other")
+    before = shop.fingerprint()
+    restore = restores.of_shop(shop, "other.dump", logical={"database": "other"}).must_succeed()
+    assert shop.value("SELECT count(*) FROM kept", database="other") == "2"
+    shop.must_hold(before)
+    lacking = [f["message"] for f in restore.status["preflight"] if f["check"] == "LeftOutOfTheDump"]
+    assert "public.made_later" in lacking[0]
+    undo = restores.begin(
+        namespace, server=shop.name, type="Undo", dump=None, undo={"restoreRef": {"name": restore.name}}
+    )
+    undo.must_succeed()
+    assert shop.value("SELECT count(*) FROM made_later", database="other") == "0"
+    shop.must_hold(before)

@@ -315,7 +315,7 @@ WorldBuilder over(Phase phase) {
 
 TEST(Ended, saves_the_history_and_frees_the_lock_last) {
     const auto known = [](World& w) {
-        w.server->status.history.push_back({"bring-it-back", restore_uid, "Succeeded", noon, "", 0, {}});
+        w.server->status.history.push_back({"bring-it-back", restore_uid, "Succeeded", "", noon, "", 0, {}});
     };
     check({
         {"a success", over(Phase::succeeded), "SaveServer SaveLock(free) RemoveFinalizers"},
@@ -339,7 +339,7 @@ TEST(Ended, saves_the_history_and_frees_the_lock_last) {
     const auto& history = find_action<decide::SaveServer>(plan)->status.history;
     ASSERT_EQ(history.size(), 1u);
     EXPECT_EQ(history[0],
-              (resources::HistoryEntry{"bring-it-back", restore_uid, "Succeeded", noon, "old", 9, noon}));
+              (resources::HistoryEntry{"bring-it-back", restore_uid, "Succeeded", "", noon, "old", 9, noon}));
 }
 
 TEST(Ended, shows_when_the_previous_data_is_gone) {
@@ -347,7 +347,7 @@ TEST(Ended, shows_when_the_previous_data_is_gone) {
         return a_restore().in(Phase::succeeded).executed().where([&](World& w) {
             w.restore.status.previous_data = resources::PreviousData{true, "old", 9, noon};
             w.server->status.history.push_back(
-                {"bring-it-back", restore_uid, "Succeeded", noon, database, 9, {}});
+                {"bring-it-back", restore_uid, "Succeeded", "", noon, database, 9, {}});
         });
     };
     World kept = with_entry("old"), gone = with_entry("");

@@ -93,7 +93,7 @@ TEST(Server, keeps_what_a_running_restore_was_started_with) {
 
 decide::ServerWorld with_previous_data(int64_t expires_in_seconds) {
     decide::ServerWorld world = a_server_world();
-    world.server.status.history.push_back({"bring-it-back", restore_uid, "Succeeded", noon,
+    world.server.status.history.push_back({"bring-it-back", restore_uid, "Succeeded", "", noon,
                                            "dbrestore_old_11111111", 7,
                                            noon + std::chrono::seconds(expires_in_seconds)});
     world.server.status = server_status_after(world);
@@ -171,7 +171,7 @@ TEST(History, makes_room_without_forgetting_databases_that_must_still_be_dropped
     resources::ServerStatus status;
     for (int i = 0; i < 100; ++i)
         status.history.push_back(
-            {"r" + std::to_string(i), "uid", "Succeeded", noon, i < 50 ? "kept" : "", 0, {}});
+            {"r" + std::to_string(i), "uid", "Succeeded", "", noon, i < 50 ? "kept" : "", 0, {}});
     const World restore = a_restore().in(Phase::failed);
     status = decide::with_history_of(restore.restore, status);
     EXPECT_EQ(status.history.size(), 100u);
