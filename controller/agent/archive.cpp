@@ -178,12 +178,16 @@ void Archive::add_list_line(std::string_view line) {
                                version_mark = ";     Dumped from database version: ";
     if (line.starts_with(database_mark)) database = line.substr(database_mark.size());
     if (line.starts_with(version_mark)) server_version = line.substr(version_mark.size());
-    if (auto entry = entry_from_line(line); entry && entries.size() < max_entries)
-        entries.push_back(std::move(*entry));
+    auto entry = entry_from_line(line);
+    is_cut = is_cut || (entry && entries.size() == max_entries);
+    if (entry && !is_cut) entries.push_back(std::move(*entry));
 }
 
 std::optional<Failure> read_archive(const DumpFile& dump, const std::string& pg_restore, Archive& archive) {
     if (auto failure = read_list(dump, pg_restore, archive)) return failure;
+    if (archive.is_cut)
+        return Failure{"UnsupportedFormat",
+                       "the dump must have at most " + std::to_string(max_entries) + " entries"};
     Run run(dump, {pg_restore, "--schema-only", "--file=-"});
     LineSplitter lines(max_listed_line_bytes);
     run.spec.on_stdout = [&](std::string_view text) {

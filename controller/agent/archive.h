@@ -24,6 +24,7 @@ struct TocEntry {
 struct Archive {
     std::string database, server_version;
     std::vector<TocEntry> entries;
+    bool is_cut = false;  // there are more entries than are held here
     Definitions definitions;
 
     int64_t count(const std::string& description) const;

@@ -77,6 +77,7 @@ AgentResult commit(const Context& context) {
     if (auto failure = finish_commit(work)) return *failure;
     AgentResult result = done();
     result.bytes = work.journal->old_bytes;
+    result.database = work.journal->database;
     return result;
 }
 

@@ -19,22 +19,25 @@ namespace fs = std::filesystem;
 using backups::ByteSource;
 using backups::Compression;
 
-// What a dump begins with, so that all of its table of contents is there. It waits in the pod's own folder.
+// Of what a dump begins with, or of its lists: the pod's own folder is no place for more.
 constexpr int64_t max_head_bytes = 64 << 20;
 constexpr const char* member_suffixes[] = {".dat", ".dat.gz", ".dat.lz4", ".dat.zst"};
 
-// What is read through it is counted, and the first of it kept where there is a file to keep it in.
+// What is read through it is counted, and kept where there is a file to keep it in, as long as there is space
+// for it.
 class Recorder final : public ByteSource {
 public:
-    Recorder(ByteSource& inner, int head_fd) : inner_(inner), head_fd_(head_fd) {}
+    Recorder(ByteSource& inner, int file, int64_t& space_bytes)
+        : inner_(inner), file_(file), space_bytes_(space_bytes) {}
 
     base::Result<size_t> read(char* buffer, size_t size) override {
         auto count = inner_.read(buffer, size);
         if (!count) return count;
-        const int64_t wanted = std::clamp<int64_t>(max_head_bytes - bytes, 0, static_cast<int64_t>(*count));
-        if (head_fd_ >= 0 && wanted > 0) {
-            if (auto kept = base::write_all(head_fd_, {buffer, static_cast<size_t>(wanted)}); !kept)
+        const int64_t wanted = std::min(space_bytes_, static_cast<int64_t>(*count));
+        if (file_ >= 0 && wanted > 0) {
+            if (auto kept = base::write_all(file_, {buffer, static_cast<size_t>(wanted)}); !kept)
                 return kept.error();
+            space_bytes_ -= wanted;
         }
         bytes += static_cast<int64_t>(*count);
         return count;
@@ -44,7 +47,26 @@ public:
 
 private:
     ByteSource& inner_;
-    int head_fd_;
+    int file_;
+    int64_t& space_bytes_;
+};
+
+// The last bytes of what went by.
+class Tail {
+public:
+    void add(std::string_view bytes) {
+        text_ += bytes.substr(bytes.size() - std::min(bytes.size(), kept_bytes));
+        text_.erase(0, text_.size() - std::min(text_.size(), kept_bytes));
+        total_ += bytes.size();
+    }
+    // pg_dump ends the data of a table with empty lines, whether by COPY or by INSERT; pg_restore does not
+    // ask for them.
+    bool ends_table() const { return text_.ends_with("\n\n\n") || (total_ == 2 && text_ == "\n\n"); }
+
+private:
+    static constexpr size_t kept_bytes = 3;
+    std::string text_;
+    size_t total_ = 0;
 };
 
 Compression compression_of_member(const std::string& name) {
@@ -92,7 +114,7 @@ private:
             head.reset(::open((folder_ + "/" + name).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
         if (keep && !head)
             return Failure{"AgentFailed", to_text(base::io_error("cannot write into " + folder_)), true};
-        Recorder recorder(content, head.get());
+        Recorder recorder(content, head.get(), space_bytes_);
         const auto failure = format == DumpFormat::directory
                                  ? prove_member(name, recorder)
                                  : prove_streamed(recorder, format, pg_restore_, proven_.output_bytes);
@@ -101,21 +123,33 @@ private:
         return failure;
     }
 
-    // pg_restore itself would need all of the members as files.
+    // pg_restore itself would need all of the members as files, and takes one that ends early for whole.
     std::optional<Failure> prove_member(const std::string& name, ByteSource& content) {
+        const auto about = [&name](const std::string& reason, const std::string& what) {
+            return Failure{reason, "\"" + name + "\" of the dump: " + what};
+        };
         const auto compression = compression_of_member(name);
+        backups::PeekedSource packed(content);
+        const auto head = packed.peek(8);
+        if (!head) return backups::to_failure(head.error());
+        if (compression != Compression::none && backups::compression_of(*head) != compression)
+            return about("BackupDamaged", "it is not compressed as its name says");
         const auto unpacked =
-            compression == Compression::none ? nullptr : backups::decompressed(content, compression);
+            compression == Compression::none ? nullptr : backups::decompressed(packed, compression);
+        Tail tail;
         const auto read =
-            backups::pump(unpacked == nullptr ? content : *unpacked, [this](std::string_view bytes) {
+            backups::pump(unpacked == nullptr ? packed : *unpacked, [&](std::string_view bytes) {
                 proven_.output_bytes += static_cast<int64_t>(bytes.size());
+                tail.add(bytes);
                 return base::success();
             });
-        if (read) return std::nullopt;
-        Failure failure = backups::to_failure(read.error());
-        if (failure.reason == "BackupDamaged")
-            failure.message = "\"" + name + "\" of the dump: " + failure.message;
-        return failure;
+        if (!read) {
+            const Failure failure = backups::to_failure(read.error());
+            return failure.reason == "BackupDamaged" ? about(failure.reason, failure.message) : failure;
+        }
+        const bool is_table = name[0] >= '0' && name[0] <= '9';
+        if (is_table && !tail.ends_table()) return about("DumpTruncated", "the data ends too early");
+        return std::nullopt;
     }
 
     std::optional<Failure> read_contents() {
@@ -124,30 +158,58 @@ private:
         const DumpFile dump(base::UniqueFd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)}, proven_.format,
                             proven_.staged_bytes);
         auto failure = read_archive(dump, pg_restore_, proven_.archive);
-        if (failure && failure->reason == "DumpTruncated" && proven_.staged_bytes > max_head_bytes)
+        if (failure && failure->reason == "DumpTruncated" && space_bytes_ == 0)
             failure->message = "the dump's table of contents must be at most " + human_size(max_head_bytes) +
                                " where the dump is not a file on a volume; " + failure->message;
         if (!failure && directory) return find_missing_member();
         return failure;
     }
 
+    bool has_member(const std::string& name) const {
+        return std::ranges::any_of(member_suffixes,
+                                   [&](const char* suffix) { return members_.contains(name + suffix); });
+    }
+
     std::optional<Failure> find_missing_member() const {
+        bool has_large_objects = false;
         for (const auto& entry : proven_.archive.entries) {
-            if (entry.description != "TABLE DATA") continue;
+            has_large_objects = has_large_objects || entry.description == "BLOBS";
             const std::string id = entry.line.substr(0, entry.line.find(';'));
-            const bool there = std::ranges::any_of(
-                member_suffixes, [&](const char* suffix) { return members_.contains(id + suffix); });
-            if (!there)
+            if (entry.description == "TABLE DATA" && !has_member(id))
                 return Failure{"DumpTruncated", "the dump must have a file " + id + ".dat for the data of " +
                                                     one_line(entry.rest, 200)};
         }
-        return std::nullopt;
+        return check_large_objects(has_large_objects);
+    }
+
+    // The lists of large objects, "16400 blob_16400.dat" a line, and the files of them must be the same.
+    std::optional<Failure> check_large_objects(bool wanted) const {
+        std::set<std::string> listed, there;
+        bool has_list = false;
+        for (const auto& name : members_) {
+            if (name.starts_with("blob_")) there.insert(name.substr(0, name.find('.')));
+            if (!name.ends_with(".toc")) continue;
+            has_list = true;
+            const auto text = base::read_file(folder_ + "/" + name, max_head_bytes);
+            if (!text) return Failure{"BackupUnreadable", to_text(text.error()), true};
+            for (const auto& line : lines_of(*text)) {
+                const std::string file = line.substr(std::min(line.find(' ') + 1, line.size()));
+                listed.insert(file.substr(0, file.find('.')));
+            }
+        }
+        if (wanted && !has_list)
+            return Failure{"DumpTruncated", "the dump must have the list of its large objects, blobs.toc"};
+        if (listed == there) return std::nullopt;
+        return Failure{"DumpTruncated", "the dump lists " + std::to_string(listed.size()) +
+                                            " large objects, and has files of " +
+                                            std::to_string(there.size()) + "; they must be the same"};
     }
 
     std::string pg_restore_;
     ProvenDump& proven_;
     std::string folder_;
     std::set<std::string> members_;
+    int64_t space_bytes_ = max_head_bytes;
 };
 
 }  // namespace

@@ -27,6 +27,12 @@ public:
         return base::success();
     }
 
+    // Where the source failed, libarchive may still see an end.
+    base::Status whole() const {
+        if (source_error_) return *source_error_;
+        return base::success();
+    }
+
     // The source's own error where it had one; else invalid, with what libarchive says.
     base::Error failure(const std::string& what) {
         if (source_error_) return *source_error_;

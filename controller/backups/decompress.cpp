@@ -93,16 +93,22 @@ public:
             archive_entry* entry = nullptr;
             if (auto opened = input_.open(); !opened) return opened.error();
             const int code = archive_read_next_header(input_.get(), &entry);
-            if (code == ARCHIVE_EOF) return size_t{0};
+            if (code == ARCHIVE_EOF) return end();
             if (code != ARCHIVE_OK) return input_.failure("the compressed data is damaged");
             begun_ = true;
         }
         const la_ssize_t count = archive_read_data(input_.get(), buffer, size);
         if (count < 0) return input_.failure("the compressed data is damaged or ends too early");
+        if (count == 0) return end();
         return static_cast<size_t>(count);
     }
 
 private:
+    base::Result<size_t> end() const {
+        if (auto whole = input_.whole(); !whole) return whole.error();
+        return size_t{0};
+    }
+
     ArchiveInput input_;
     bool begun_ = false;
 };

@@ -10,8 +10,10 @@ namespace {
 constexpr std::string_view dump_magic = "PGDMP";
 // Behind the magic: three bytes of version, sizes of integers and offsets, the format.
 constexpr size_t format_offset = 10;
-constexpr char custom_code = 1, tar_code = 3, directory_code = 5;
-constexpr size_t tar_block_bytes = 512, tar_name_bytes = 100, tar_mark_offset = 257;
+// In a dump in directory format toc.dat has the code of the tar format.
+constexpr char custom_code = 1, tar_code = 3;
+constexpr size_t tar_block_bytes = 512, tar_user_offset = 108, tar_group_offset = 116, tar_number_bytes = 8,
+                 tar_mark_offset = 257;
 
 struct Magic {
     std::string_view bytes;
@@ -37,6 +39,23 @@ char format_code(std::string_view dump) {
 
 bool is_tar(std::string_view head) {
     return head.size() > tar_mark_offset + 5 && head.substr(tar_mark_offset, 5) == "ustar";
+}
+
+int octal_at(std::string_view head, size_t offset) {
+    int number = 0;
+    for (const char c : head.substr(offset, tar_number_bytes)) {
+        if (c < '0' || c > '7') break;
+        number = number * 8 + (c - '0');
+    }
+    return number;
+}
+
+// pg_dump -Ft writes toc.dat first, and each member as that of the user 2048 and the group 1024; a tar file
+// that somebody made of a dump in directory format may begin with toc.dat as well.
+bool is_written_by_pg_dump(std::string_view head) {
+    return head.size() > tar_block_bytes && head.starts_with(std::string_view("toc.dat\0", 8)) &&
+           octal_at(head, tar_user_offset) == 2048 && octal_at(head, tar_group_offset) == 1024 &&
+           format_code(head.substr(tar_block_bytes)) == tar_code;
 }
 
 bool is_text(std::string_view head) {
@@ -67,13 +86,7 @@ Compression compression_of(std::string_view head) {
 
 Content content_of(std::string_view head) {
     if (format_code(head) == custom_code) return Content::custom_dump;
-    if (format_code(head) == directory_code) return Content::directory_toc;
-    if (is_tar(head)) {
-        const std::string_view name = head.substr(0, std::min(head.find('\0'), tar_name_bytes));
-        const bool toc =
-            head.size() > tar_block_bytes && format_code(head.substr(tar_block_bytes)) == tar_code;
-        return toc && name == "toc.dat" ? Content::tar_dump : Content::archive;
-    }
+    if (is_tar(head)) return is_written_by_pg_dump(head) ? Content::tar_dump : Content::archive;
     const bool markup = first_word(head).starts_with('<') || first_word(head).starts_with('{');
     return !head.empty() && is_text(head) && !markup ? Content::sql : Content::unknown;
 }

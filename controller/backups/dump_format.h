@@ -14,11 +14,10 @@ enum class Compression { none, gzip, xz, zstd, lz4 };
 Compression compression_of(std::string_view head);
 
 enum class Content {
-    custom_dump,    // pg_dump -Fc
-    tar_dump,       // pg_dump -Ft
-    directory_toc,  // toc.dat of pg_dump -Fd
-    archive,        // a tar file of anything else
-    sql,            // text that may be a plain dump
+    custom_dump,  // pg_dump -Fc
+    tar_dump,     // pg_dump -Ft
+    archive,      // a tar file of anything else
+    sql,          // text that may be a plain dump
     unknown
 };
 

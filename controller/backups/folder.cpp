@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/digest.h"
 #include "base/files.h"
 #include "base/text.h"
 
@@ -21,7 +22,7 @@ namespace {
 using base::error;
 using base::ErrorKind;
 
-constexpr size_t max_backups = 100'000;
+constexpr size_t max_backups = 100'000, max_members = 1'000'000;
 constexpr int max_depth = 8;
 
 base::Error open_failure(const std::string& path) {
@@ -135,6 +136,18 @@ base::Result<std::vector<std::string>> names_in(int folder_fd, size_t at_most) {
     }
     std::ranges::sort(names);
     return names;
+}
+
+base::Result<std::string> identity_of_folder(int folder_fd) {
+    const auto names = names_in(folder_fd, max_members);
+    if (!names) return names.error();
+    std::string all;
+    for (const auto& name : *names) {
+        struct stat status {};
+        if (::fstatat(folder_fd, name.c_str(), &status, AT_SYMLINK_NOFOLLOW) != 0) continue;
+        all += name + " " + identity_of(status) + "\n";
+    }
+    return base::sha256_hex(all);
 }
 
 base::Result<std::vector<resources::Backup>> backups_beneath(const std::string& folder,

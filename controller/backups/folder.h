@@ -36,6 +36,9 @@ private:
 // Names of what lies directly in it. Errors: io; invalid where they are more than at_most.
 base::Result<std::vector<std::string>> names_in(int folder_fd, size_t at_most);
 
+// Of the names, sizes and times of all that lies directly in it. Errors: as names_in.
+base::Result<std::string> identity_of_folder(int folder_fd);
+
 // The files beneath, and the folders that are a dump in directory format, which count as one. Not sorted.
 // Errors: as open_beneath; invalid where they are too many.
 base::Result<std::vector<resources::Backup>> backups_beneath(const std::string& folder,

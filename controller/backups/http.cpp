@@ -118,9 +118,9 @@ public:
         if (context_ != nullptr) EVP_DigestUpdate(context_.get(), bytes, size);
     }
 
-    // Once. Where OpenSSL may not compute it (MD5 under FIPS), nothing is known against the content.
+    // At the end. Where OpenSSL may not compute it (MD5 under FIPS), nothing is known against the content.
     bool fits() {
-        if (context_ == nullptr) return true;
+        if (context_ == nullptr) return fits_;
         unsigned char digest[EVP_MAX_MD_SIZE];
         unsigned size = 0;
         EVP_DigestFinal_ex(context_.get(), digest, &size);
@@ -136,7 +136,7 @@ public:
                                                             digest, static_cast<int>(size))));
         }
         context_.reset();
-        return text == expected_;
+        return fits_ = text == expected_;
     }
 
 private:
@@ -145,6 +145,7 @@ private:
     };
     std::unique_ptr<EVP_MD_CTX, Closer> context_{EVP_MD_CTX_new()};
     std::string expected_;
+    bool fits_ = true;
 };
 
 HttpSource::HttpSource(HttpRequest request) : request_(std::move(request)) {}
@@ -152,6 +153,7 @@ HttpSource::~HttpSource() = default;
 
 base::Result<std::unique_ptr<HttpSource>> HttpSource::open(HttpRequest request, const std::string& identity) {
     std::unique_ptr<HttpSource> source(new HttpSource(std::move(request)));
+    source->identity_ = identity;
     base::Status sent = source->send();
     for (int attempt = 1; !sent && sent.error().kind == ErrorKind::unavailable; ++attempt) {
         if (attempt >= source->request_.limits.attempts) break;
@@ -159,9 +161,6 @@ base::Result<std::unique_ptr<HttpSource>> HttpSource::open(HttpRequest request, 
         sent = source->send();
     }
     if (!sent) return sent.error();
-    if (!identity.empty() && source->facts_.identity != identity)
-        return error(ErrorKind::conflict, shown_url(source->request_.url) +
-                                              ": it is not the backup any more that was checked before");
     return source;
 }
 
@@ -171,14 +170,24 @@ base::Status HttpSource::accept_first() {
     checksum_ = Checksum::of(*exchange_);
     facts_.size_bytes = total_bytes_.value_or(0);
     facts_.completion_time = http_time(exchange_->header("last-modified"));
-    facts_.identity =
-        !etag_.empty() ? etag_ : std::to_string(facts_.size_bytes) + " " + exchange_->header("last-modified");
+    last_modified_ = exchange_->header("last-modified");
+    facts_.identity = !etag_.empty() ? etag_ : std::to_string(facts_.size_bytes) + " " + last_modified_;
+    if (!identity_.empty() && facts_.identity != identity_)
+        return error(ErrorKind::conflict,
+                     shown_url(request_.url) + ": it is not the backup any more that was checked before");
+    // What is asked for again before its first byte has come must be the same, too.
+    identity_ = facts_.identity;
     return base::success();
 }
 
 base::Status HttpSource::accept_rest() {
     const std::string url = shown_url(request_.url);
-    if (exchange_->header("etag") != etag_)
+    if (etag_.empty() && last_modified_.empty())
+        return error(ErrorKind::conflict,
+                     url +
+                         ": the connection broke, and the server does not say what would tell whether "
+                         "the rest is of the same object");
+    if (exchange_->header("etag") != etag_ || exchange_->header("last-modified") != last_modified_)
         return error(ErrorKind::conflict, url + ": it was replaced by another while it was downloaded");
     if (exchange_->status() == 200) {
         // The server sends it all once more.

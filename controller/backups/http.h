@@ -39,7 +39,7 @@ private:
     std::unique_ptr<HttpExchange> exchange_;
     resources::Backup facts_;
     std::optional<int64_t> total_bytes_;
-    std::string etag_;
+    std::string etag_, last_modified_, identity_;
     std::unique_ptr<Checksum> checksum_;
     int64_t offset_bytes_ = 0, to_skip_bytes_ = 0;
 };

@@ -18,7 +18,8 @@ namespace {
 
 constexpr size_t max_secret_bytes = 64 << 10;
 constexpr size_t max_page_bytes = 16 << 20;
-constexpr size_t max_objects = 100'000;
+constexpr int max_pages = 100;  // of a thousand objects
+constexpr size_t max_name_bytes = 1024;
 constexpr const char* default_region = "us-east-1";
 constexpr std::array sidecars{".md5",  ".sha1", ".sha256", ".sha512", ".asc", ".sig",
                               ".json", ".log",  ".txt",    ".tmp",    ".part"};
@@ -90,23 +91,30 @@ MaybeFailure http_request(const resources::HttpLocation& location, const StoreAc
     return std::nullopt;
 }
 
+// What is wrong with a listing is no damage of a backup.
+Failure listing_failure(const base::Error& error) {
+    Failure failure = to_failure(error);
+    if (error.kind == base::ErrorKind::invalid) failure.reason = "StoreUnreadable";
+    return failure;
+}
+
 MaybeFailure list_s3(const resources::S3Location& location, const StoreAccess& access,
                      std::vector<resources::Backup>& backups) {
     HttpRequest request;
     if (auto failure = s3_request(location, access, request)) return failure;
-    for (std::string continuation;;) {
+    std::string continuation;
+    for (int pages = 0; pages < max_pages; ++pages) {
         request.url = s3_list_url(location, continuation);
         const auto text = fetch_text(request, max_page_bytes);
-        if (!text) return to_failure(text.error());
+        if (!text) return listing_failure(text.error());
         auto page = s3_page(location, *text);
-        if (!page) return to_failure(page.error());
+        if (!page) return listing_failure(page.error());
         backups.insert(backups.end(), page->backups.begin(), page->backups.end());
         if (page->continuation.empty()) return std::nullopt;
-        if (backups.size() > max_objects || page->continuation == continuation)
-            return Failure{"StoreTooLarge", "the store must hold at most " + std::to_string(max_objects) +
-                                                " objects: set `prefix`"};
         continuation = page->continuation;
     }
+    return Failure{"StoreTooLarge", "the store must hold at most " + std::to_string(max_pages * 1000) +
+                                        " objects: set `prefix`"};
 }
 
 MaybeFailure open_stream(HttpRequest request, const std::string& identity, OpenBackup& backup) {
@@ -128,7 +136,12 @@ MaybeFailure open_local(const resources::Store& store, const StoreAccess& access
         if (file.error().kind == base::ErrorKind::invalid) failure.reason = "UnsupportedFormat";
         return failure;
     }
-    if (!identity.empty() && !file->is_folder && file->identity != identity)
+    if (file->is_folder) {
+        auto contents = identity_of_folder(file->fd.get());
+        if (!contents) return to_failure(contents.error());
+        file->identity = *contents;
+    }
+    if (!identity.empty() && file->identity != identity)
         return Failure{"BackupChanged", "\"" + base::one_line(backup.facts.name, 300) +
                                             "\" is not the backup any more that was checked before"};
     backup.facts.size_bytes = file->size_bytes;
@@ -155,10 +168,12 @@ MaybeFailure list_backups(const resources::Store& store, const StoreAccess& acce
         if (auto failure = list_s3(*store.s3, access, backups)) return failure;
     } else {
         auto found = backups_beneath(access.source_directory, store.path);
-        if (!found) return to_failure(found.error());
+        if (!found) return listing_failure(found.error());
         backups = std::move(*found);
     }
     std::erase_if(backups, is_sidecar);
+    // Nobody could name them: DatabaseRestore has the same bound.
+    std::erase_if(backups, [](const auto& backup) { return backup.name.size() > max_name_bytes; });
     resources::sort_newest_first(backups);
     return std::nullopt;
 }
@@ -168,7 +183,7 @@ MaybeFailure open_backup(const resources::Store& store, const StoreAccess& acces
     backup = {};
     backup.facts.name = name;
     HttpRequest request;
-    if ((store.s3 || store.http) && leaves_folder(name))
+    if (!store.name.empty() && leaves_folder(name))
         return Failure{"BackupNotFound",
                        "the backup\'s name \"" + base::one_line(name, 300) + "\" must not leave the store"};
     if (store.s3) {

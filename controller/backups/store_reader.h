@@ -32,7 +32,8 @@ struct OpenBackup {
 };
 
 // Newest first; checksums, signatures and the like beside backups are left out. Failures: as failure.h, and
-// StoreSecretMissing (waits for the Secret), StoreNotListable (HTTP).
+// StoreSecretMissing (waits for the Secret), StoreNotListable
+// (HTTP), StoreUnreadable, StoreTooLarge.
 std::optional<Failure> list_backups(const resources::Store& store, const StoreAccess& access,
                                     std::vector<resources::Backup>& backups);
 

@@ -68,6 +68,7 @@ public:
     base::Result<size_t> read(char* buffer, size_t size) override {
         const la_ssize_t count = archive_read_data(input_.get(), buffer, size);
         if (count < 0) return input_.failure("the tar archive is damaged or ends too early");
+        if (auto whole = input_.whole(); !whole) return whole.error();
         return static_cast<size_t>(count);
     }
 
@@ -130,6 +131,7 @@ public:
                 return unsafe("it has more than " + std::to_string(max_members) + " members");
             if (auto failure = take(entry)) return failure;
         }
+        if (auto whole = input_.whole(); !whole) return to_failure(whole.error());
         if (files_.empty())
             return Failure{"BackupEmpty", "the tar archive must hold a dump, and holds no file"};
         if (is_directory_ && !files_.contains("toc.dat"))

@@ -16,6 +16,9 @@ using resources::Truth;
 namespace {
 
 constexpr int64_t list_within_seconds = 600;
+constexpr double late_report_seconds = 60;
+// All of them lie in one object, which has a bound.
+constexpr size_t max_listed_bytes = 256 << 10;
 
 // An HTTP server has no list to show.
 bool can_be_listed(const Store& store) {
@@ -60,6 +63,15 @@ void take_list(const Store& store, const AgentResult& result, StoreStatus& listi
     for (const auto& backup : result.backups) status.backups.push_back({store.name, store.kind, backup});
     std::ranges::stable_sort(status.backups, std::greater<>(),
                              [](const auto& listed) { return listed.backup.completion_time; });
+    size_t bytes = 0, kept = 0;
+    while (kept < status.backups.size() &&
+           (bytes += status.backups[kept].backup.name.size()) <= max_listed_bytes)
+        ++kept;
+    status.backups.resize(kept);
+}
+
+bool is_under_way(const StoreStatus& listing) {
+    return listing.attempt > 0 && (!listing.list_time || *listing.list_time < listing.start_time);
 }
 
 // A Job that was made and is over, with a result or without one.
@@ -71,9 +83,10 @@ bool settle(const ServerWorld& world, const Store& store, StoreStatus& listing, 
         return true;
     }
     const auto job = std::ranges::find_if(world.jobs, [&](const auto& j) { return j.meta.name == name; });
-    const double waited = base::seconds_between(listing.start_time, world.now);
-    if (job != world.jobs.end() && !job->finished() && waited < list_within_seconds) return false;
-    if (job == world.jobs.end() && waited < list_within_seconds) return false;
+    const bool over = job != world.jobs.end() && job->finished();
+    // The pod's end, and its log, may be heard of a little later than the Job's.
+    const double patience_seconds = over ? late_report_seconds : list_within_seconds;
+    if (base::seconds_between(listing.start_time, world.now) < patience_seconds) return false;
     listing.reason = "ResultLost";
     listing.message = "Job " + name + " ended without a result";
     return true;
@@ -99,36 +112,50 @@ void look_again(Plan& plan, std::chrono::milliseconds after) {
     plan.look_again_after = plan.look_again_after ? std::min(*plan.look_again_after, after) : after;
 }
 
+// The one under way; else the one that was listed longest ago.
+StoreStatus& next_listing(ServerStatus& status) {
+    const auto running = std::ranges::find_if(status.stores, is_under_way);
+    return running != status.stores.end()
+               ? *running
+               : *std::ranges::min_element(status.stores, {}, &StoreStatus::list_time);
+}
+
+// A Job's name is never used twice, also where the store that it listed is gone.
+int64_t newest_attempt(const ServerWorld& world) {
+    int64_t newest = 0;
+    for (const auto& listing : world.server.status.stores) newest = std::max(newest, listing.attempt);
+    for (const auto& job : world.jobs) newest = std::max(newest, attempt_of(job));
+    return newest;
+}
+
 // One store at a time: the others wait until its Job is over.
 void list_next(const ServerWorld& world, ServerStatus& status, Plan& plan) {
     const std::chrono::seconds interval(world.server.catalog_interval_seconds);
-    const int64_t newest_attempt = std::ranges::max(status.stores, {}, &StoreStatus::attempt).attempt;
-    for (auto& listing : status.stores) {
-        const Store& store = *std::ranges::find(world.server.stores, listing.name, &Store::name);
-        const bool under_way =
-            listing.attempt > 0 && (!listing.list_time || *listing.list_time < listing.start_time);
-        if (under_way && !settle(world, store, listing, status)) {
-            const std::string name = job_of(world, listing);
-            const bool made =
-                std::ranges::any_of(world.jobs, [&](const auto& j) { return j.meta.name == name; });
-            // Its attempt was saved in an earlier round: a crash in between makes no second one.
-            if (!made) plan.actions.push_back(catalog_job(world, store, listing));
-            return look_again(plan, 2s);
-        }
-        if (under_way) listing.list_time = world.now;
-        if (!listing.list_time || world.now - *listing.list_time >= interval) {
-            listing.attempt = newest_attempt + 1;
-            listing.start_time = world.now;
+    StoreStatus& listing = next_listing(status);
+    const Store& store = *std::ranges::find(world.server.stores, listing.name, &Store::name);
+    if (is_under_way(listing)) {
+        if (settle(world, store, listing, status)) {
+            listing.list_time = world.now;
             return look_again(plan, 100ms);
         }
-        look_again(plan, std::max<std::chrono::milliseconds>(*listing.list_time + interval - world.now, 1s));
+        const std::string name = job_of(world, listing);
+        const bool made = std::ranges::any_of(world.jobs, [&](const auto& j) { return j.meta.name == name; });
+        // Its attempt was saved in an earlier round: a crash in between makes no second one.
+        if (!made) plan.actions.push_back(catalog_job(world, store, listing));
+        return look_again(plan, 2s);
     }
+    if (!listing.list_time || world.now - *listing.list_time >= interval) {
+        listing.attempt = newest_attempt(world) + 1;
+        listing.start_time = world.now;
+        return look_again(plan, 100ms);
+    }
+    look_again(plan, std::max<std::chrono::milliseconds>(*listing.list_time + interval - world.now, 1s));
 }
 
-// Of each store the last one stays, for people to read.
+// Of each store the last one stays, for people to read; one that never began must not wait for ever.
 void remove_old_jobs(const ServerWorld& world, const ServerStatus& status, Plan& plan) {
     for (const auto& job : world.jobs) {
-        if (job.meta.label(step_label) != catalog_step || !job.finished() || job.meta.deleting) continue;
+        if (job.meta.label(step_label) != catalog_step || job.meta.deleting) continue;
         const bool is_last = std::ranges::any_of(status.stores, [&](const StoreStatus& listing) {
             return job_of(world, listing) == job.meta.name;
         });
@@ -159,8 +186,16 @@ void tell(const ServerWorld& world, ServerStatus& status) {
 
 }  // namespace
 
+bool awaits(const resources::PostgresServer& server, const std::string& job) {
+    const bool is_catalog = job.starts_with(job_name(server.meta.uid, catalog_step, 0).substr(0, 12 + 9));
+    return !is_catalog || std::ranges::any_of(server.status.stores, [&](const StoreStatus& listing) {
+        return is_under_way(listing) && job_name(server.meta.uid, catalog_step, listing.attempt) == job;
+    });
+}
+
 void list_stores(const ServerWorld& world, ServerStatus& status, Plan& plan) {
     keep_only(world.server.stores, status);
+    remove_old_jobs(world, status, plan);
     if (status.stores.empty()) {
         std::erase_if(status.conditions,
                       [](const auto& condition) { return condition.type == "BackupsListed"; });
@@ -168,7 +203,6 @@ void list_stores(const ServerWorld& world, ServerStatus& status, Plan& plan) {
     }
     if (world.workload && world.server.status.inferred) list_next(world, status, plan);
     tell(world, status);
-    remove_old_jobs(world, status, plan);
 }
 
 }  // namespace dbrestore::decide

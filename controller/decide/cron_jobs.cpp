@@ -15,8 +15,11 @@ std::optional<Plan> pause_cron_jobs(const World& world) {
     for (const auto& name : world.server->suspend) {
         const auto found = world.cron_jobs.find(name);
         if (found == world.cron_jobs.end()) continue;
-        if (std::ranges::find(lock.paused, name, &PausedCronJob::name) == lock.paused.end())
+        const auto noted = std::ranges::find(lock.paused, name, &PausedCronJob::name);
+        if (noted == lock.paused.end())
             lock.paused.push_back({name, found->second.suspended});
+        else if (!found->second.suspended)
+            noted->was_suspended = false;  // somebody wants it to run since
     }
     if (lock != world.server->lock) return Plan{{SaveLock{lock}}, "noting which CronJobs run", false, 1000ms};
     for (const auto& paused : lock.paused) {

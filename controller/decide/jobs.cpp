@@ -1,5 +1,7 @@
 #include "decide/jobs.h"
 
+#include <charconv>
+
 #include "decide/inference.h"
 #include "resources/json_fields.h"
 
@@ -147,6 +149,19 @@ void follow_database(const JobRecipe& recipe, const Inferred& inferred, const Wo
     }
 }
 
+// The kubelet expands $(NAME) in values, and takes $$ for $; in JSON a dollar stands in texts only, and may
+// be escaped.
+std::string as_value(const json& request) {
+    std::string value;
+    for (const char c : request.dump()) {
+        if (c == '$')
+            value += "\\u0024";
+        else
+            value += c;
+    }
+    return value;
+}
+
 }  // namespace
 
 std::string short_uid(const std::string& uid) {
@@ -155,6 +170,13 @@ std::string short_uid(const std::string& uid) {
 
 std::string job_name(const std::string& restore_uid, const std::string& step, int64_t attempt) {
     return "dbr-" + short_uid(restore_uid) + "-" + step + "-" + std::to_string(attempt);
+}
+
+int64_t attempt_of(const resources::Job& job) {
+    const std::string text = job.meta.label(attempt_label);
+    int64_t attempt = 0;
+    std::from_chars(text.data(), text.data() + text.size(), attempt);
+    return attempt;
 }
 
 std::string new_database_name(const std::string& restore_uid) {
@@ -193,7 +215,7 @@ json job_manifest(const JobRecipe& recipe, const Inferred& inferred, const Workl
         {"image", inferred.image},
         {"command", {std::string(resources::bundle_directory) + "/dbrestore-agent", recipe.request.step}},
         {"env",
-         {{{"name", resources::request_variable}, {"value", request.dump()}},
+         {{{"name", resources::request_variable}, {"value", as_value(request)}},
           {{"name", resources::pod_uid_variable},
            {"valueFrom", {{"fieldRef", {{"fieldPath", "metadata.uid"}}}}}}}},
         {"securityContext", restricted_container_context()}};

@@ -25,6 +25,7 @@ inline constexpr const char* job_name_label =
 // The first eight digits of a UID: they name what belongs to one restore, in Kubernetes and in PostgreSQL.
 std::string short_uid(const std::string& uid);
 std::string job_name(const std::string& restore_uid, const std::string& step, int64_t attempt);
+int64_t attempt_of(const resources::Job& job);  // by its label; 0 where it has none
 std::string new_database_name(const std::string& restore_uid);
 std::string old_database_name(const std::string& restore_uid);
 std::string temporary_role_name(const std::string& restore_uid);

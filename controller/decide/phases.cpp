@@ -4,6 +4,7 @@
 #include <array>
 
 #include "decide/backup.h"
+#include "decide/cron_jobs.h"
 #include "decide/history.h"
 #include "decide/judge.h"
 #include "decide/narrate.h"
@@ -144,7 +145,7 @@ Plan queued(const World& world) {
         plan.actions.insert(
             plan.actions.begin(),
             {AddFinalizers{},
-             SaveLock{{{{world.restore.meta.name, world.restore.meta.uid}}, {}, {}, {}, {}}}});
+             SaveLock{{{{world.restore.meta.name, world.restore.meta.uid}}, {}, {}, {}, {}, {}}}});
     return plan;
 }
 
@@ -263,6 +264,7 @@ Plan committing(const World& world) {
         return roll_back(world, status, commit.result->reason, commit.result->message);
     status.previous_data = resources::PreviousData{true, old_database_name(world.restore.meta.uid),
                                                    commit.result->bytes, std::nullopt};
+    status.replaced_database = commit.result->database;
     note(status, world, "DataRestored", Truth::yes, "Exchanged", words_of(world.restore).committed);
     return enter(world, std::move(status), Phase::starting, "the restored database is in place; starting");
 }
@@ -363,6 +365,8 @@ Plan ended(const World& world) {
     if (!succeeded && mark != restore.meta.annotations.end() && mark->second == restore.meta.uid)
         plan.actions.push_back(MarkExecuted{false});
     if (holds_lock(world)) {
+        // What missed its time while it was paused begins at once, and finds the database as it will be.
+        if (auto resume = resume_cron_jobs(world)) return *resume;
         if (own_entry(world) == nullptr && !is_dry_run(restore))
             plan.actions.push_back(SaveServer{with_history_of(restore, world.server->status)});
         plan.actions.push_back(SaveLock{});

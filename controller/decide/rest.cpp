@@ -25,6 +25,7 @@ Plan save_lock(const World& world, std::optional<resources::Fence> fence, const 
     lock.original_replicas = restore.status.original_replicas;
     lock.fence = std::move(fence);
     lock.data_owner = restore.status.data_owner;
+    lock.database = restore.spec.logical_database;
     return {{SaveLock{std::move(lock)}}, why, false, 1000ms};
 }
 
@@ -113,7 +114,6 @@ std::optional<Plan> let_run(const World& world) {
         if (auto plan = end_other_jobs(world, "")) return plan;
         return save_lock(world, std::nullopt, "lowering the fence");
     }
-    if (auto plan = resume_cron_jobs(world)) return plan;
     const int64_t wanted = world.restore.status.original_replicas.value_or(1);
     if (world.workload->replicas == wanted) return std::nullopt;
     if (!world.fresh) return look_fresh("scaling the database back");

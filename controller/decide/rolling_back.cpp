@@ -70,6 +70,7 @@ Plan rolling_back(const World& world) {
                                            .endless = true});
     if (rollback.plan) return *rollback.plan;
     status.previous_data.reset();
+    status.replaced_database.clear();
     note(status, world, "DataRestored", Truth::no, status.failure ? status.failure->reason : "RolledBack",
          "the old data is in place");
     return begin_stage(world, std::move(status), "restart", "the old data is in place; starting");

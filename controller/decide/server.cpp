@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <charconv>
 
 #include "decide/catalog.h"
 #include "decide/history.h"
@@ -75,13 +74,6 @@ const resources::Pod* ready_pod(const ServerWorld& world) {
     return at == world.pods.end() ? nullptr : &*at;
 }
 
-int64_t attempt_of(const resources::Job& job) {
-    const std::string text = job.meta.label(attempt_label);
-    int64_t attempt = 0;
-    std::from_chars(text.data(), text.data() + text.size(), attempt);
-    return attempt;
-}
-
 const resources::Job* newest_cleanup(const ServerWorld& world, const HistoryEntry& entry) {
     const resources::Job* newest = nullptr;
     for (const auto& job : world.jobs) {
@@ -153,7 +145,8 @@ ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerSt
     entry.restore = restore.meta.name;
     entry.uid = restore.meta.uid;
     entry.result = to_text(restore.status.phase);
-    entry.database = restore.spec.logical_database;
+    entry.database = restore.status.replaced_database.empty() ? restore.spec.logical_database
+                                                              : restore.status.replaced_database;
     entry.completion_time = restore.status.completion_time.value_or(base::Time{});
     if (restore.status.previous_data && restore.status.previous_data->available) {
         entry.previous_database = restore.status.previous_data->database;

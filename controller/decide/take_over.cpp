@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "decide/cron_jobs.h"
 #include "decide/history.h"
 #include "decide/jobs.h"
 #include "decide/narrate.h"
@@ -50,6 +51,7 @@ DatabaseRestore vanished_holder(const resources::PostgresServer& server, base::T
     restore.meta.uid = server.lock.active_restore->uid;
     restore.spec.server_name = server.meta.name;
     restore.spec.type = "Dump";
+    restore.spec.logical_database = server.lock.database;
     RestoreStatus& status = restore.status;
     status.phase = Phase::rolling_back;
     status.original_replicas = server.lock.original_replicas;
@@ -66,6 +68,13 @@ DatabaseRestore vanished_holder(const resources::PostgresServer& server, base::T
 Plan take_over(const World& world) {
     if (!world.fresh) return look_fresh("the holder of the lock has vanished; looking once more");
     Plan plan = rolling_back(world);
+    const bool ends = std::ranges::any_of(plan.actions, [](const Action& action) {
+        const auto* save = std::get_if<SaveRestore>(&action);
+        return save != nullptr && is_final(save->status.phase);
+    });
+    if (ends) {
+        if (auto resume = resume_cron_jobs(world)) return *resume;
+    }
     std::vector<Action> actions;
     if (!world.restore.status.step) {
         actions.push_back(Speak{true, "LockTakenOver",

@@ -269,7 +269,8 @@ Status Observer::add_vanished(View& view, ServerWorld& world) {
 Status Observer::add_kept_data(View& view, ServerWorld& world) {
     const bool keeps_old_data = std::ranges::any_of(
         world.server.status.history, [](const auto& entry) { return !entry.previous_database.empty(); });
-    if (!keeps_old_data && world.server.stores.empty()) return base::success();
+    if (!keeps_old_data && world.server.stores.empty() && world.server.status.stores.empty())
+        return base::success();
     const Key key = world.server.meta.key();
     auto jobs = view.jobs(key.namespace_name, decide::server_label, key.name);
     if (!jobs) return jobs.error();
@@ -280,10 +281,11 @@ Status Observer::add_kept_data(View& view, ServerWorld& world) {
     if (!pods) return pods.error();
     for (auto& pod : *pods) {
         const std::string job = pod.meta.label(decide::job_name_label);
-        if (is_the_servers(pod.meta) && pod.finished()) {
-            auto report = report_of(pod);
-            if (!report) return report.error();
-            if (*report) world.reports[job] = **report;
+        if (is_the_servers(pod.meta) && pod.meta.label(decide::server_label) == key.name && pod.finished() &&
+            decide::awaits(world.server, job)) {
+            // A log that cannot be read now must not keep the server from all else: there is no report yet.
+            const auto report = report_of(pod);
+            if (report && *report) world.reports[job] = **report;
         }
         if (world.workload && pod.owner_uid == world.workload->meta.uid) world.pods.push_back(std::move(pod));
     }

@@ -47,6 +47,7 @@ nlohmann::json to_json(const AgentResult& r) {
     if (r.estimated_seconds != 0) document["estimatedSeconds"] = r.estimated_seconds;
     put(document, "whatIsLost", nlohmann::json(r.what_is_lost));
     put(document, "serverVersion", r.server_version);
+    put(document, "database", r.database);
     for (const auto& backup : r.backups) document["backups"].push_back(to_json(backup));
     if (r.backup_count != 0) document["backupCount"] = r.backup_count;
     if (r.chosen) document["chosen"] = to_json(*r.chosen);
@@ -66,6 +67,7 @@ AgentResult result_from_json(const nlohmann::json& document) {
     r.estimated_seconds = integer_at(document, "estimatedSeconds");
     r.what_is_lost = texts_at(document, "whatIsLost");
     r.server_version = text_at(document, "serverVersion");
+    r.database = text_at(document, "database");
     for (const auto& backup : list_at(document, "backups")) r.backups.push_back(backup_from_json(backup));
     r.backup_count = integer_at(document, "backupCount");
     if (present_at(document, "chosen")) r.chosen = backup_from_json(field(document, "chosen"));

@@ -66,6 +66,7 @@ struct AgentResult {
     int64_t estimated_seconds = 0;    // preflight: how long the database will be down
     std::vector<std::string> what_is_lost;  // preflight
     std::string server_version;             // verify
+    std::string database;                   // commit: whose name the new one has taken
     std::vector<Backup> backups;            // catalog: the newest, at most max_listed_backups
     int64_t backup_count = 0;               // catalog: of all that are there
     std::optional<Backup> chosen;           // catalog: nothing where none fits; preflight: what was checked

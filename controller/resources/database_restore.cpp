@@ -93,6 +93,7 @@ void read_results(const nlohmann::json& status, RestoreStatus& s) {
         s.previous_data = PreviousData{
             flag_at(status, "previousData.available"), text_at(status, "previousData.database"),
             integer_at(status, "previousData.sizeBytes"), time_at(status, "previousData.expirationTime")};
+        s.replaced_database = text_at(status, "previousData.ofDatabase");
     }
     if (present_at(status, "step")) s.step = step_from_json(field(status, "step"));
     if (present_at(status, "dataOwner")) s.data_owner = owner_from_json(field(status, "dataOwner"));
@@ -252,6 +253,7 @@ nlohmann::json to_json(const RestoreStatus& s) {
         auto& previous = status["previousData"];
         previous = {{"available", s.previous_data->available}, {"sizeBytes", s.previous_data->size_bytes}};
         put(previous, "database", s.previous_data->database);
+        put(previous, "ofDatabase", s.replaced_database);
         put(previous, "expirationTime", s.previous_data->expiration_time);
     }
     if (s.step) status["step"] = to_json(*s.step);

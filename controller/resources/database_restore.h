@@ -144,6 +144,7 @@ struct RestoreStatus {
     std::optional<Progress> progress;
     std::optional<int64_t> downtime_seconds, original_replicas;
     std::optional<PreviousData> previous_data;
+    std::string replaced_database;  // the name that it had; from the commit on
     std::optional<StepAttempt> step;
     std::optional<DataOwner> data_owner;
     std::optional<Failure> failure;

@@ -137,6 +137,7 @@ LockState lock_from_json(const nlohmann::json& status) {
         lock.fence = Fence{text_at(status, "fence.restoreUID"), text_at(status, "fence.restoreName"),
                            texts_at(status, "fence.claimNames")};
     }
+    lock.database = text_at(status, "activeRestore.database");
     for (const auto& item : list_at(status, "pausedCronJobs"))
         lock.paused.push_back({text_at(item, "name"), flag_at(item, "wasSuspended")});
     if (present_at(status, "dataOwner")) lock.data_owner = owner_from_json(field(status, "dataOwner"));
@@ -203,6 +204,7 @@ nlohmann::json to_json(const LockState& lock) {
     nlohmann::json status = nlohmann::json::object();
     if (lock.active_restore)
         status["activeRestore"] = {{"name", lock.active_restore->name}, {"uid", lock.active_restore->uid}};
+    if (lock.active_restore) put(status["activeRestore"], "database", lock.database);
     put(status, "originalReplicas", lock.original_replicas);
     if (lock.fence) {
         status["fence"] = {{"restoreUID", lock.fence->restore_uid},

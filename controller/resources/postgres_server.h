@@ -67,13 +67,14 @@ struct LockState {
     std::optional<Fence> fence;
     std::optional<DataOwner> data_owner;
     std::vector<PausedCronJob> paused;
+    std::string database;  // that is restored, where it is not the server's own
 
     bool operator==(const LockState&) const = default;
 };
 
 struct HistoryEntry {
     std::string restore, uid, result;  // result: Succeeded, Failed, Cancelled
-    std::string database;              // that was restored; empty: the server's own
+    std::string database;  // that was restored; empty where it was the server's own, or is unknown
     base::Time completion_time{};
     // The database kept under another name, until the entry's cleanup has dropped it.
     std::string previous_database;

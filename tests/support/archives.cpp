@@ -48,6 +48,8 @@ std::string zstd_of(const std::string& text) {
 void describe(archive_entry* entry, const ArchiveMember& member) {
     archive_entry_set_pathname(entry, member.name.c_str());
     archive_entry_set_perm(entry, 0644);
+    archive_entry_set_uid(entry, member.owner.first);
+    archive_entry_set_gid(entry, member.owner.second);
     archive_entry_set_size(entry, member.kind == MemberKind::file || member.kind == MemberKind::sparse_file
                                       ? static_cast<la_int64_t>(member.content.size())
                                       : 0);
@@ -126,7 +128,10 @@ std::string dump_like(char format, size_t size) {
 }
 
 std::string tar_dump_like() {
-    return tar_of({{"toc.dat", dump_like(3)}, {"3012.dat", "1\t2\n\\.\n\n\n"}, {"restore.sql", "--\n"}});
+    std::vector<ArchiveMember> members{
+        {"toc.dat", dump_like(3)}, {"3012.dat", "1\t2\n\\.\n\n\n"}, {"restore.sql", "--\n"}};
+    for (auto& member : members) member.owner = {2048, 1024};
+    return tar_of(members);
 }
 
 base::Result<size_t> TextSource::read(char* buffer, size_t size) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "backups/byte_source.h"
@@ -14,6 +15,7 @@ enum class MemberKind { file, folder, symbolic_link, hard_link, fifo, device, sp
 struct ArchiveMember {
     std::string name, content;
     MemberKind kind = MemberKind::file;
+    std::pair<int, int> owner{0, 0};  // user, group
 };
 
 std::string tar_of(const std::vector<ArchiveMember>& members);

@@ -17,7 +17,8 @@ using test::MemberKind;
 using test::tar_of;
 using test::TextSource;
 
-constexpr char custom = 1, directory = 5;
+// toc.dat of a dump in directory format has the code of the tar format.
+constexpr char custom = 1, directory = 3;
 
 struct Unpacked {
     std::optional<Failure> failure;
@@ -95,6 +96,12 @@ TEST(Unpack, a_dump_in_directory_format_keeps_its_files_names) {
     EXPECT_EQ(result.format, DumpFormat::directory);
     EXPECT_EQ(result.files, (std::map<std::string, std::string>{
                                 {"3012.dat.gz", "data"}, {"blobs.toc", "1 blob_1.dat\n"}, {"toc.dat", toc}}));
+}
+
+TEST(Unpack, a_directory_that_begins_with_toc_dat_is_no_tar_dump) {
+    const Unpacked result = unpacked(tar_of({{"toc.dat", dump_like(directory)}, {"3012.dat.gz", "data"}}));
+    EXPECT_EQ(result.reason(), "") << result.failure->message;
+    EXPECT_EQ(result.format, DumpFormat::directory);
 }
 
 TEST(Unpack, text_is_a_plain_dump) {

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "decide/catalog.h"
 #include "support/decision_table.h"
 
@@ -142,6 +144,13 @@ Plan round(decide::ServerWorld& world) {
     return plan;
 }
 
+// Rounds until a Job is asked for; a plan without one where none is.
+Plan until_job(decide::ServerWorld& world) {
+    Plan plan = round(world);
+    for (int i = 0; i < 3 && job_in(plan).is_null(); ++i) plan = round(world);
+    return plan;
+}
+
 // The Job of the plan ends with this result.
 void end_job(decide::ServerWorld& world, const Plan& plan, const resources::AgentResult& result) {
     resources::Job job;
@@ -156,7 +165,7 @@ void end_job(decide::ServerWorld& world, const Plan& plan, const resources::Agen
 TEST(Catalog, lists_one_store_after_the_other_and_again_after_the_interval) {
     decide::ServerWorld world = a_server_with_stores();
     EXPECT_TRUE(job_in(round(world)).is_null()) << "the attempt is saved before its Job is made";
-    Plan plan = round(world);
+    Plan plan = until_job(world);
     ASSERT_TRUE(job_in(plan).is_object());
     EXPECT_EQ(request_in(job_in(plan)).store.name, "nightly");
     resources::AgentResult found;
@@ -165,8 +174,7 @@ TEST(Catalog, lists_one_store_after_the_other_and_again_after_the_interval) {
     found.backups = {{"monday", noon, 1, "\"e\""}, {"sunday", noon - std::chrono::hours(24), 1, ""}};
     end_job(world, plan, found);
     world.now += std::chrono::seconds(3);
-    round(world);
-    plan = round(world);
+    plan = until_job(world);
     ASSERT_TRUE(job_in(plan).is_object());
     EXPECT_EQ(request_in(job_in(plan)).store.name, "by-hand") << "an HTTP server is not listed";
     found.backups = {{"by me", noon - std::chrono::hours(1), 1, ""}};
@@ -182,10 +190,9 @@ TEST(Catalog, lists_one_store_after_the_other_and_again_after_the_interval) {
     EXPECT_NE(resources::find_condition(status.conditions, "BackupsListed")
                   ->message.find("251 backups in 2 stores"),
               std::string::npos);
-    EXPECT_TRUE(job_in(round(world)).is_null());
+    EXPECT_TRUE(job_in(until_job(world)).is_null());
     world.now += std::chrono::seconds(600);
-    round(world);
-    plan = round(world);
+    plan = until_job(world);
     ASSERT_TRUE(job_in(plan).is_object());
     EXPECT_EQ(std::string(job_in(plan)["metadata"]["name"]).substr(12), "-catalog-3");
     EXPECT_TRUE(asks_for<decide::DeleteJob>(plan)) << "the last Job of each store is enough";
@@ -214,6 +221,33 @@ TEST(Catalog, says_what_failed_and_keeps_what_was_known) {
     round(world);
     EXPECT_TRUE(world.server.status.backups.empty());
     EXPECT_EQ(resources::find_condition(world.server.status.conditions, "BackupsListed"), nullptr);
+}
+
+TEST(Catalog, a_store_that_never_answers_keeps_none_of_the_others_waiting) {
+    decide::ServerWorld world = a_server_with_stores();
+    world.server.stores = {s3_store("dead", "Scheduled"), claim_store()};
+    world.server.catalog_interval_seconds = 30;
+    std::set<std::string> asked;
+    for (int i = 0; i < 6; ++i) {
+        const Plan plan = until_job(world);
+        ASSERT_TRUE(job_in(plan).is_object());
+        asked.insert(request_in(job_in(plan)).store.name);
+        world.now += std::chrono::seconds(601);
+    }
+    EXPECT_EQ(asked, (std::set<std::string>{"dead", "by-hand"}));
+}
+
+TEST(Catalog, a_jobs_name_is_never_used_for_another_store) {
+    decide::ServerWorld world = a_server_with_stores();
+    world.server.stores = {s3_store("old", "Scheduled")};
+    Plan plan = until_job(world);
+    const std::string first = job_in(plan)["metadata"]["name"];
+    end_job(world, plan, {});
+    round(world);
+    world.server.stores = {s3_store("new", "Scheduled")};
+    plan = until_job(world);
+    ASSERT_TRUE(job_in(plan).is_object());
+    EXPECT_NE(job_in(plan)["metadata"]["name"], first);
 }
 
 TEST(Catalog, a_job_without_an_end_is_given_up) {

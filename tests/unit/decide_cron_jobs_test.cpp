@@ -42,24 +42,37 @@ TEST(CronJobs, are_noted_then_paused_before_the_database_is_stopped) {
     });
 }
 
-TEST(CronJobs, run_again_as_they_did_before_the_database_starts) {
-    const auto starting = [](bool backup_is_suspended) {
-        return a_restore().in(Phase::starting).at_rest().in_step("start", 1).where([=](World& w) {
+TEST(CronJobs, run_again_as_they_did_before_the_lock_is_freed) {
+    const auto ended = [](Phase phase, bool backup_is_suspended) {
+        return a_restore().in(phase).with_lock().where([=](World& w) {
             w.fresh = true;
-            w.server->lock.fence.reset();
             w.server->suspend = {"backup", "report"};
             w.server->lock.paused = noted;
             w.cron_jobs = {{"backup", cron_job(backup_is_suspended)}, {"report", cron_job(true)}};
         });
     };
-    check({
-        {"ours is resumed, and no other", starting(true), "ResumeCronJob(backup)"},
-        {"then it is forgotten", starting(false), "SaveLock(held)"},
-        {"one that is gone is of no matter", starting(true).where([](World& w) { w.cron_jobs.clear(); }),
-         "SaveLock(held)"},
-        {"then the database starts", starting(false).where([](World& w) { w.server->lock.paused.clear(); }),
-         "Scale(1)"},
+    for (const Phase phase : {Phase::succeeded, Phase::failed, Phase::cancelled}) {
+        check({
+            {"ours is resumed, and no other", ended(phase, true), "ResumeCronJob(backup)"},
+            {"then it is forgotten", ended(phase, false), "SaveLock(held)"},
+            {"one that is gone is of no matter",
+             ended(phase, true).where([](World& w) { w.cron_jobs.clear(); }), "SaveLock(held)"},
+        });
+    }
+}
+
+TEST(CronJobs, that_somebody_resumes_meanwhile_are_paused_again_and_given_back) {
+    World world = stopping().where([](World& w) {
+        w.server->lock.paused = noted;
+        w.cron_jobs["backup"].suspended = true;
+        w.cron_jobs["report"].suspended = false;
     });
+    const Plan plan = decide::decide(world);
+    const auto* save = find_action<decide::SaveLock>(plan);
+    ASSERT_NE(save, nullptr) << told(plan);
+    EXPECT_FALSE(save->lock.paused[1].was_suspended) << "noted before it is acted on";
+    world.server->lock = save->lock;
+    EXPECT_EQ(told(decide::decide(world)), "SuspendCronJob(report)");
 }
 
 TEST(CronJobs, that_do_not_exist_are_a_warning) {

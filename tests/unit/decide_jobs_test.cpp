@@ -210,5 +210,15 @@ TEST(JobNames, are_short_enough_for_Kubernetes_and_PostgreSQL) {
     }
 }
 
+// The kubelet takes $$ for $, and replaces $(NAME).
+TEST(Jobs, what_is_asked_reaches_the_agent_as_it_was_written) {
+    decide::JobRecipe asking = recipe(decide::DataMount::none);
+    asking.request.verification = resources::Verification{"SELECT $$a$$, '$(HOME)'", "$$"};
+    const auto manifest = decide::job_manifest(asking, the_inferred(), the_workload());
+    const std::string value = manifest["spec"]["template"]["spec"]["containers"][0]["env"][0]["value"];
+    EXPECT_EQ(value.find('$'), std::string::npos);
+    EXPECT_EQ(resources::request_from_text(value)->verification, asking.request.verification);
+}
+
 }  // namespace
 }  // namespace dbrestore::testing

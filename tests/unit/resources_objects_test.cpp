@@ -18,6 +18,7 @@ resources::RestoreStatus a_full_status() {
     s.start_time = s.completion_time = s.stop_time = noon;
     s.conditions = {{"Succeeded", Truth::unknown, "Committing", "exchanging", 3, noon}};
     s.target = "dumps/shop.dump";
+    s.replaced_database = "shop";
     s.source_store = "nightly";
     s.source_name = "shop.dump";
     s.source_identity = "\"e1\"";
@@ -46,7 +47,7 @@ resources::ServerStatus a_full_server_status() {
 
 resources::LockState a_full_lock() {
     return {resources::ActiveRestore{"r", "uid"}, 0, resources::Fence{"uid", "r", {"data-shop-0"}},
-            resources::DataOwner{999, 999}, {{"backup", false}, {"report", true}}};
+            resources::DataOwner{999, 999}, {{"backup", false}, {"report", true}}, "other"};
 }
 
 TEST(RestoreStatus, comes_back_from_JSON_as_it_was) {
