@@ -63,7 +63,8 @@ std::optional<AgentResult> ask_question(const Context& context, const PrivateSer
     {
         auto session = server.connect_as_role(journal.role, journal.new_database);
         if (!session) return from_error("VerificationFailed", session.error());
-        if (auto set = session->run("SET search_path = public; SET default_transaction_read_only = on; SET statement_timeout = '1h'");
+        if (auto set = session->run("SET search_path = public; SET default_transaction_read_only = on; SET "
+                                    "statement_timeout = '1h'");
             !set)
             return from_error("VerificationFailed", set.error());
         verdict = judge_answer(session->query_one(question->query), *question);
