@@ -46,8 +46,9 @@ resources::ServerStatus a_full_server_status() {
 }
 
 resources::LockState a_full_lock() {
-    return {resources::ActiveRestore{"r", "uid"}, 0, resources::Fence{"uid", "r", {"data-shop-0"}},
-            resources::DataOwner{999, 999}, {{"backup", false}, {"report", true}}, "other"};
+    return {resources::ActiveRestore{"r", "uid"},          0,
+            resources::Fence{"uid", "r", {"data-shop-0"}}, resources::DataOwner{999, 999},
+            {{"backup", false}, {"report", true}},         "other"};
 }
 
 TEST(RestoreStatus, comes_back_from_JSON_as_it_was) {
