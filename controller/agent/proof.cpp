@@ -115,9 +115,9 @@ private:
         if (keep && !head)
             return Failure{"AgentFailed", to_text(base::io_error("cannot write into " + folder_)), true};
         Recorder recorder(content, head.get(), space_bytes_);
-        const auto failure = format == DumpFormat::directory
-                                 ? prove_member(name, recorder)
-                                 : prove_streamed(recorder, format, pg_restore_, proven_.output_bytes);
+        auto failure = format == DumpFormat::directory
+                           ? prove_member(name, recorder)
+                           : prove_streamed(recorder, format, pg_restore_, proven_.output_bytes);
         proven_.staged_bytes += recorder.bytes;
         members_.insert(name);
         return failure;

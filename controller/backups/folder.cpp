@@ -22,7 +22,7 @@ namespace {
 using base::error;
 using base::ErrorKind;
 
-constexpr size_t max_backups = 100'000, max_members = 1'000'000;
+constexpr size_t max_backups = 100'000, max_folder_files = 1'000'000;
 constexpr int max_depth = 8;
 
 base::Error open_failure(const std::string& path) {
@@ -139,7 +139,7 @@ base::Result<std::vector<std::string>> names_in(int folder_fd, size_t at_most) {
 }
 
 base::Result<std::string> identity_of_folder(int folder_fd) {
-    const auto names = names_in(folder_fd, max_members);
+    const auto names = names_in(folder_fd, max_folder_files);
     if (!names) return names.error();
     std::string all;
     for (const auto& name : *names) {

@@ -103,7 +103,7 @@ public:
         // An ETag is the MD5 of what was uploaded in one part and is not encrypted with a key of its own.
         const std::string etag = exchange.header("etag");
         const std::string encryption = exchange.header("x-amz-server-side-encryption");
-        const bool is_md5 = exchange.header("x-amz-request-id") != "" && etag.size() == 34 &&
+        const bool is_md5 = !exchange.header("x-amz-request-id").empty() && etag.size() == 34 &&
                             etag.find_first_not_of("0123456789abcdef", 1) == 33 &&
                             (encryption.empty() || encryption == "AES256") &&
                             exchange.header("x-amz-server-side-encryption-customer-algorithm").empty();

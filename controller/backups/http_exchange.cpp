@@ -3,7 +3,6 @@
 #include <curl/curl.h>
 
 #include <algorithm>
-#include <cstring>
 #include <string_view>
 
 #include "base/text.h"
@@ -253,7 +252,7 @@ base::Result<size_t> HttpExchange::read(char* buffer, size_t size) {
     auto& h = *handles_;
     if (auto more = h.advance(false); !more) return more.error();
     const size_t count = std::min(size, h.body.size() - h.taken);
-    std::memcpy(buffer, h.body.data() + h.taken, count);
+    h.body.copy(buffer, count, h.taken);
     h.taken += count;
     if (h.taken == h.body.size()) {
         h.body.clear();

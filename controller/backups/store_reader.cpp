@@ -83,7 +83,7 @@ MaybeFailure http_request(const resources::HttpLocation& location, const StoreAc
             return Failure{"StoreSecretMissing", "key \"" + name + "\" of Secret \"" +
                                                      location.headers_secret +
                                                      "\" must be one line: a request header"};
-        request.headers.push_back(name + ": " + value);
+        request.headers.push_back(std::string(name).append(": ").append(value));
     }
     if (request.headers.empty())
         return Failure{"StoreSecretMissing",
