@@ -7,7 +7,8 @@ start_time_of() {
     local stat fields
     stat=$(cat "/proc/$1/stat" 2>/dev/null) || return 1
     read -ra fields <<<"${stat##*) }"
-    [[ ${fields[0]} != Z ]] || return 1 # it has ended, and nobody has asked yet how
+    # It has ended, and nobody has asked yet how; but not while threads of it are left, which still hold its sockets.
+    [[ ${fields[0]} != Z ]] || ((fields[17] > 1)) || return 1
     echo "${fields[19]}"
 }
 

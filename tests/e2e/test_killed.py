@@ -41,7 +41,9 @@ def test_the_agent_is_killed_on_every_attempt_to_prepare(shop):
     copies = shop.dump_and_change()
     restore = restores.of_shop(shop, copies.path, maxAttempts=2)
     for _ in range(2):
-        catch_agent(restore.uid, "prepare", "postgres").kill()
+        agent = catch_agent(restore.uid, "prepare", "postgres")
+        agent.kill()
+        agent.wait_until_ended()  # or it would be caught once more
     must_be_as_the_status_says(shop, restore, copies)
     restore.must_have("Failed")
     assert "after 2 attempts" in restore.message()

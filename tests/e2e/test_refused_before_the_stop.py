@@ -92,16 +92,16 @@ def refused(shop, path, *reasons):
         (lambda dump: dump[: len(dump) * 9 // 10], "DumpTruncated", "ends too early"),
         (lambda dump: dump[:-1], "DumpTruncated", "ends too early"),
         (lambda dump: flip(dump, len(dump) // 2), "DumpDamaged", "damaged"),
-        (lambda dump: b"", "BackupEmpty", "empty"),
+        (lambda dump: b"", "BackupEmpty", "no content"),
         (
             lambda dump: b"-- PostgreSQL database dump\nCREATE TABLE t ();\n",
             "UnsupportedFormat",
             "plain text",
         ),
-        (lambda dump: b"\x1f\x8b" + dump, "UnsupportedFormat", "gzip"),
+        (lambda dump: b"BZh9" + dump, "UnsupportedFormat", "bzip2"),
         (lambda dump: NEWER_ARCHIVE + dump[len(NEWER_ARCHIVE) :], "DumpTooNew", "newer pg_dump"),
     ],
-    ids=["truncated", "one byte short", "bit-flipped", "empty", "SQL", "gzip", "too new"],
+    ids=["truncated", "one byte short", "bit-flipped", "empty", "SQL", "bzip2", "too new"],
 )
 def test_a_bad_dump_is_refused(untouched, damage, reason, told):
     path = restores.damaged_copy(untouched, "shop.dump", damage)
