@@ -97,15 +97,13 @@ struct Run {
     std::string errors;
     base::ProcessSpec spec;
 
-    Run(const DumpFile& dump, std::vector<std::string> arguments)
-        : Run(dump.fd(), dump.format(), std::move(arguments)) {}
     // Told the format, it reads nothing twice.
-    Run(int fd, DumpFormat format, std::vector<std::string> arguments) {
-        arguments.push_back("--format=" + backups::to_text(format));
-        arguments.push_back("/proc/self/fd/" + std::to_string(fd));
+    Run(const DumpFile& dump, std::vector<std::string> arguments) {
+        arguments.push_back("--format=" + backups::to_text(dump.format()));
+        arguments.push_back(dump.path_in_child());
         spec.arguments = std::move(arguments);
         spec.environment = {{"LC_ALL", "C"}};
-        spec.inherited_fds = {fd};
+        spec.inherited_fds = {dump.fd()};
         spec.on_stderr = [this](std::string_view text) {
             errors.append(text.substr(0, 2000 - std::min<size_t>(2000, errors.size())));
         };
@@ -218,8 +216,9 @@ std::optional<Failure> prove_streamed(backups::ByteSource& dump, DumpFormat form
     std::array<int, 2> fds{};
     if (::pipe2(fds.data(), O_CLOEXEC) != 0)
         return Failure{"AgentFailed", to_text(base::io_error("cannot make a pipe"))};
-    base::UniqueFd read_end{fds[0]}, write_end{fds[1]};
-    Run run(read_end.get(), format, {pg_restore, "--file=-"});
+    DumpFile read_end(base::UniqueFd{fds[0]}, format, 0);
+    base::UniqueFd write_end{fds[1]};
+    Run run(read_end, {pg_restore, "--file=-"});
     output_bytes = 0;
     run.spec.on_stdout = [&](std::string_view text) { output_bytes += static_cast<int64_t>(text.size()); };
     std::atomic<int64_t> input_bytes = 0;
@@ -237,7 +236,7 @@ std::optional<Failure> prove_streamed(backups::ByteSource& dump, DumpFormat form
         write_end.reset();
     });
     const auto end = base::run_process(run.spec);
-    read_end.reset();  // a feeder that still writes gets EPIPE
+    read_end = {};  // a feeder that still writes gets EPIPE
     feeder.join();
     if (source_error) return backups::to_failure(*source_error);
     if (end && end->stopped) return ends_too_early();

@@ -107,8 +107,7 @@ private:
     std::optional<Failure> take_file(DumpFormat format, const std::string& name, ByteSource& content) {
         if (auto refused = refuse_format(format)) return refused;
         proven_.format = format;
-        const bool keep =
-            format != DumpFormat::directory || name.ends_with("toc.dat") || name.ends_with(".toc");
+        const bool keep = format != DumpFormat::directory || name == "toc.dat" || name.ends_with(".toc");
         base::UniqueFd head;
         if (keep)
             head.reset(::open((folder_ + "/" + name).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));

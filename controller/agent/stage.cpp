@@ -35,9 +35,7 @@ public:
             return base::write_all(file.get(), bytes);
         });
         if (copied) return std::nullopt;
-        auto failure = backups::to_failure(copied.error());
-        if (tells_of_full_disk(failure.message)) failure = {"InsufficientSpace", failure.message};
-        return failure;
+        return backups::to_failure(copied.error());
     }
 
     DumpFile opened() const {

@@ -9,7 +9,8 @@
 
 namespace dbrestore::agent {
 
-// What an earlier attempt left is replaced. Failures: those of backups::unpack; InsufficientSpace.
+// What an earlier attempt left is replaced. Failures: those of
+// backups::unpack.
 std::optional<backups::Failure> stage_dump(const Context& context, const WorkFolder& folder,
                                            backups::OpenBackup& backup, DumpFile& dump);
 

@@ -30,19 +30,20 @@ public:
         spent_ += static_cast<int64_t>(bytes);
         if (spent_ <= max_bytes_) return base::success();
         exceeded_ = true;
-        return base::error(base::ErrorKind::invalid, "the backup unpacks to more than the " +
-                                                         base::human_size(max_bytes_) +
-                                                         " that the data volume has to spare");
+        return base::error(base::ErrorKind::invalid, message());
     }
     // Whoever read through a Counted knows of it only that reading failed.
     MaybeFailure failure() const {
         if (!exceeded_) return std::nullopt;
-        return Failure{"BackupTooLarge", "the backup unpacks to more than the " +
-                                             base::human_size(max_bytes_) +
-                                             " that the data volume has to spare"};
+        return Failure{"BackupTooLarge", message()};
     }
 
 private:
+    std::string message() const {
+        return "the backup unpacks to more than the " + base::human_size(max_bytes_) +
+               " that the data volume has to spare";
+    }
+
     int64_t max_bytes_, spent_ = 0;
     bool exceeded_ = false;
 };
@@ -79,8 +80,8 @@ private:
 Failure unsupported(std::string_view head, const std::string& where) {
     return {"UnsupportedFormat",
             where + " is " + foreign_format_of(head) +
-                "; it must be a dump made by pg_dump (-Fc, -Ft or -Fd), bare, compressed with gzip, xz or "
-                "zstd, or alone in a tar archive"};
+                "; it must be a dump made by pg_dump (-Fc, -Ft or -Fd), bare, compressed with gzip, xz, "
+                "zstd or lz4, or alone in a tar archive"};
 }
 
 std::optional<DumpFormat> single_format(Content content) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "decide/jobs.h"
+#include "decide/narrate.h"
 
 namespace dbrestore::decide {
 
@@ -108,10 +109,6 @@ void keep_only(const std::vector<Store>& stores, ServerStatus& status) {
     }
 }
 
-void look_again(Plan& plan, std::chrono::milliseconds after) {
-    plan.look_again_after = plan.look_again_after ? std::min(*plan.look_again_after, after) : after;
-}
-
 // The one under way; else the one that was listed longest ago.
 StoreStatus& next_listing(ServerStatus& status) {
     const auto running = std::ranges::find_if(status.stores, is_under_way);
@@ -186,9 +183,8 @@ void tell(const ServerWorld& world, ServerStatus& status) {
 
 }  // namespace
 
-bool awaits(const resources::PostgresServer& server, const std::string& job) {
-    const bool is_catalog = job.starts_with(job_name(server.meta.uid, catalog_step, 0).substr(0, 12 + 9));
-    return !is_catalog || std::ranges::any_of(server.status.stores, [&](const StoreStatus& listing) {
+bool awaits_list(const resources::PostgresServer& server, const std::string& job) {
+    return std::ranges::any_of(server.status.stores, [&](const StoreStatus& listing) {
         return is_under_way(listing) && job_name(server.meta.uid, catalog_step, listing.attempt) == job;
     });
 }

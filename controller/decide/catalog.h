@@ -9,8 +9,8 @@ namespace dbrestore::decide {
 
 inline constexpr const char* catalog_step = "catalog";
 
-// Whether the result of this Job of the server's is still wanted.
-bool awaits(const resources::PostgresServer& server, const std::string& job);
+// Whether the result of this listing's Job is still wanted.
+bool awaits_list(const resources::PostgresServer& server, const std::string& job);
 
 // Brings the lists in `status` further, and adds to the plan what that takes.
 void list_stores(const ServerWorld& world, resources::ServerStatus& status, Plan& plan);

@@ -79,6 +79,9 @@ Plan wait(const std::string& why, std::chrono::milliseconds again) {
 Plan look_fresh(const std::string& why) {
     return {{}, why, true, std::nullopt};
 }
+void look_again(Plan& plan, std::chrono::milliseconds after) {
+    plan.look_again_after = plan.look_again_after ? std::min(*plan.look_again_after, after) : after;
+}
 
 Plan finish(const World& world, RestoreStatus status, Phase phase, const std::string& reason,
             const std::string& message) {

@@ -27,6 +27,8 @@ Plan enter(const World& world, resources::RestoreStatus status, resources::Phase
 // Plans that change nothing: look again later, or at once and at the API server itself.
 Plan wait(const std::string& why, std::chrono::milliseconds again = std::chrono::milliseconds(2000));
 Plan look_fresh(const std::string& why);
+// Not later than this, whatever else the plan waits for.
+void look_again(Plan& plan, std::chrono::milliseconds after);
 
 // Ends the restore: completion time, summary, event. What it held is let go in the rounds after.
 Plan finish(const World& world, resources::RestoreStatus status, resources::Phase phase,

@@ -112,11 +112,9 @@ void forget_previous_data(HistoryEntry& entry) {
 // Drops the old database of one expired entry; the entry forgets it only once the drop is reported.
 void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
     if (entry.previous_database.empty() || !entry.expiration_time) return;
-    const auto look_again = [&plan](std::chrono::milliseconds after) {
-        plan.look_again_after = plan.look_again_after ? std::min(*plan.look_again_after, after) : after;
-    };
     if (*entry.expiration_time > world.now)
-        return look_again(std::min<std::chrono::milliseconds>(*entry.expiration_time - world.now + 1ms, 1h));
+        return look_again(plan,
+                          std::min<std::chrono::milliseconds>(*entry.expiration_time - world.now + 1ms, 1h));
     if (world.server.lock.active_restore) return;  // its end brings this server here again
     const resources::Job* job = newest_cleanup(world, entry);
     const auto report = job == nullptr ? world.reports.end() : world.reports.find(job->meta.name);
@@ -126,16 +124,17 @@ void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
     }
     const double age_seconds = job == nullptr ? 0 : base::seconds_between(job->meta.creation_time, world.now);
     if (job != nullptr && report == world.reports.end() && !job->finished())
-        return look_again(age_seconds < cleanup_pause_seconds ? 2s : 30s);
+        return look_again(plan, age_seconds < cleanup_pause_seconds ? 2s : 30s);
     const resources::Pod* pod = ready_pod(world);
     // Ever more rarely: ended Jobs are kept for a day.
     const bool paused =
         job != nullptr &&
         age_seconds < std::min(cleanup_pause_seconds * static_cast<double>(attempt_of(*job)), 3600.0);
-    if (pod == nullptr || !world.server.status.inferred || !world.workload || paused) return look_again(30s);
+    if (pod == nullptr || !world.server.status.inferred || !world.workload || paused)
+        return look_again(plan, 30s);
     const int64_t attempt = job == nullptr ? 1 : attempt_of(*job) + 1;
     plan.actions.push_back(cleanup_job(world, entry, pod->pod_ip, attempt));
-    look_again(2s);
+    look_again(plan, 2s);
 }
 
 }  // namespace

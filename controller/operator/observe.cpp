@@ -281,8 +281,10 @@ Status Observer::add_kept_data(View& view, ServerWorld& world) {
     if (!pods) return pods.error();
     for (auto& pod : *pods) {
         const std::string job = pod.meta.label(decide::job_name_label);
+        const bool is_wanted = pod.meta.label(decide::step_label) != decide::catalog_step ||
+                               decide::awaits_list(world.server, job);
         if (is_the_servers(pod.meta) && pod.meta.label(decide::server_label) == key.name && pod.finished() &&
-            decide::awaits(world.server, job)) {
+            is_wanted) {
             // A log that cannot be read now must not keep the server from all else: there is no report yet.
             const auto report = report_of(pod);
             if (report && *report) world.reports[job] = **report;

@@ -42,7 +42,7 @@ struct AgentRequest {
     std::string user_key, password_key, database_key;  // files below the secret directory
 
     Store store;              // where the backup lies
-    BackupChoice choice;      // catalog: which one is meant
+    BackupChoice choice;      // preflight: which one is meant, unless it has a name already
     std::string backup_name;  // of the one that was chosen, and what it must still be
     std::string backup_identity;
     std::optional<Verification> verification;      // verify
@@ -69,7 +69,7 @@ struct AgentResult {
     std::string database;                   // commit: whose name the new one has taken
     std::vector<Backup> backups;            // catalog: the newest, at most max_listed_backups
     int64_t backup_count = 0;               // catalog: of all that are there
-    std::optional<Backup> chosen;           // catalog: nothing where none fits; preflight: what was checked
+    std::optional<Backup> chosen;           // preflight: what was checked
 };
 
 nlohmann::json to_json(const AgentRequest& request);

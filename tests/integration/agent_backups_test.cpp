@@ -142,6 +142,31 @@ TEST_F(AgentBackups, WhatIsWrongInADirectoryDumpIsSeenBeforeTheStop) {
     EXPECT_EQ(refused(changed), "DumpTruncated");
 }
 
+// pg_restore takes a table that ends early for whole.
+TEST_F(AgentBackups, ATableOrAListOfLargeObjectsThatIsCutOffIsSeenBeforeTheStop) {
+    start_server();
+    dump("shop.dir", "shop", {"-Fd", "-Z0"});
+    std::string table;
+    for (const auto& entry : fs::directory_iterator(source("shop.dir"))) {
+        const std::string name = entry.path().filename();
+        if (name[0] >= '0' && name[0] <= '9' && entry.file_size() > 1000) table = name;
+    }
+    ASSERT_FALSE(table.empty());
+    backup_name_ = "shop.dir";
+    const AgentRun whole = run(asked("preflight"));
+    ASSERT_TRUE(whole.is_done()) << to_text(whole);
+    for (const std::string& name : {table, std::string("blobs.toc")}) {
+        const std::string path = source("shop.dir/" + name), content = content_of(path);
+        fs::resize_file(path, content.rfind('\n', content.size() / 2) + 1);
+        EXPECT_EQ(reason(), "DumpTruncated") << name;
+        backup_identity_ = whole.result.chosen->identity;
+        EXPECT_EQ(reason(), "BackupChanged") << name;
+        backup_identity_.clear();
+        write("shop.dir/" + name, content);
+    }
+    EXPECT_EQ(reason(), "");
+}
+
 class AgentS3 : public AgentBackups {
 protected:
     void SetUp() override {

@@ -294,6 +294,28 @@ TEST(Download, the_servers_checksum_counts) {
     }
 }
 
+TEST(Download, a_failed_checksum_stays_failed) {
+    LoopbackServer server([](Connection& connection, const std::string&) {
+        connection.write(
+            plain_response(200, "hello", "x-amz-checksum-sha256: " + std::string(44, 'x') + "\r\n"));
+    });
+    auto source = HttpSource::open(request_for(server.address()), "");
+    ASSERT_TRUE(source);
+    EXPECT_FALSE(drain(**source));
+    EXPECT_FALSE(drain(**source)) << "whoever asks again must not take it for the end";
+}
+
+TEST(Download, what_says_nothing_of_itself_is_not_gone_on_with) {
+    LoopbackServer server([](Connection& connection, const std::string& request) {
+        const size_t begin = range_in(request);
+        connection.write(begin == 0 ? head(200, content().size(), "") + content().substr(0, 30'000)
+                                    : rest_from(begin, ""));
+    });
+    const Downloaded result = download(request_for(server.address()));
+    ASSERT_TRUE(result.error);
+    EXPECT_EQ(result.error->kind, ErrorKind::conflict) << result.error->message;
+}
+
 TEST(Download, a_certificate_must_be_signed_by_the_stores_authority) {
     const auto authority = test::make_authority("ours"), stranger = test::make_authority("theirs");
     LoopbackServer server(
