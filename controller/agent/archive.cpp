@@ -254,18 +254,19 @@ std::vector<std::string> entries_for_superusers(const Archive& archive) {
     return found;
 }
 
-std::vector<std::string> schemas_before_extensions(const Archive& archive) {
+std::vector<std::string> schemas_made_beforehand(const Archive& archive, bool clean) {
+    const auto& made = archive.definitions.schemas;
+    if (clean) return made;
     std::set<std::string> schemas;
     for (const auto& extension : archive.definitions.extensions) {
-        const auto& made = archive.definitions.schemas;
         if (std::find(made.begin(), made.end(), extension.schema) != made.end())
             schemas.insert(extension.schema);
     }
     return {schemas.begin(), schemas.end()};
 }
 
-std::string list_for_restore(const Archive& archive) {
-    const auto names = schemas_before_extensions(archive);
+std::string list_for_restore(const Archive& archive, bool clean) {
+    const auto names = schemas_made_beforehand(archive, clean);
     const std::set<std::string> schemas(names.begin(), names.end());
     std::string list;
     for (const auto& entry : archive.entries) {

@@ -51,11 +51,12 @@ std::optional<Failure> prove_streamed(backups::ByteSource& dump, DumpFormat form
 // Entries that an ordinary role cannot restore, each with the reason, for people.
 std::vector<std::string> entries_for_superusers(const Archive& archive);
 
-// Of the schemas that the dump makes, those that hold an extension: they must be there before it.
-std::vector<std::string> schemas_before_extensions(const Archive& archive);
+// Of the schemas that the dump makes, those that hold an extension: they must be there before it. In mode
+// Clean all of them: dropping one would fail where it holds what the dump lacks.
+std::vector<std::string> schemas_made_beforehand(const Archive& archive, bool clean);
 
-// The lines for -L: all but extensions, their comments, and the schemas that had to be made before them.
-std::string list_for_restore(const Archive& archive);
+// The lines for -L: all but extensions, their comments, and the schemas that were made beforehand.
+std::string list_for_restore(const Archive& archive, bool clean);
 
 // How many bytes a process and its children have read; 0 where it cannot be told.
 int64_t bytes_read_by(pid_t pid);

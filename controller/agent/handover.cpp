@@ -91,6 +91,18 @@ std::string grant(const std::string& privilege, const std::string& target, const
            (grantable ? " WITH GRANT OPTION" : "");
 }
 
+// What only a superuser may own, while the role is one, does not become the database owner's.
+constexpr const char* keep_with_superuser = R"sql(
+DO $$
+DECLARE item record;
+BEGIN
+    FOR item IN SELECT 'EVENT TRIGGER' AS kind, evtname AS name FROM pg_event_trigger WHERE evtowner = 'ROLE_NAME'::regrole
+            UNION ALL SELECT 'FOREIGN DATA WRAPPER', fdwname FROM pg_foreign_data_wrapper WHERE fdwowner = 'ROLE_NAME'::regrole
+            UNION ALL SELECT 'PUBLICATION', pubname FROM pg_publication WHERE pubowner = 'ROLE_NAME'::regrole AND puballtables LOOP
+        EXECUTE format('ALTER %s %I OWNER TO CURRENT_USER', item.kind, item.name);
+    END LOOP;
+END $$)sql";
+
 base::Status carry_owners(Batch& batch, const std::map<ObjectKey, Owned>& old,
                           const std::map<ObjectKey, Owned>& restored) {
     for (const auto& [key, object] : restored) {
@@ -220,6 +232,18 @@ base::Status drop_role(Session& session, const Journal& journal) {
 
 }  // namespace
 
+base::Status lend_to_role(const PrivateServer& server, const Journal& journal) {
+    auto session = server.connect(journal.new_database);
+    if (!session) return session.error();
+    const auto objects = session->query(objects_that_exist() + select_lendable);
+    if (!objects) return objects.error();
+    Batch batch(*session);
+    for (const auto& row : *objects) {
+        if (auto added = batch.add(alter_owner({row[0], row[1], ""}, journal.role)); !added) return added;
+    }
+    return batch.flush();
+}
+
 base::Status hand_over(const PrivateServer& server, const Journal& journal) {
     auto old_session = server.connect(journal.database);
     if (!old_session) return old_session.error();
@@ -228,6 +252,10 @@ base::Status hand_over(const PrivateServer& server, const Journal& journal) {
     const auto owner = session->value("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = $1",
                                       {journal.database});
     if (!owner) return owner.error();
+    if (journal.as_superuser) {
+        if (auto kept = session->run(replaced(keep_with_superuser, "ROLE_NAME", journal.role)); !kept)
+            return kept;
+    }
     if (auto given = session->run("REASSIGN OWNED BY " + quote_identifier(journal.role) + " TO " +
                                   quote_identifier(*owner));
         !given)

@@ -7,6 +7,11 @@
 
 namespace dbrestore::agent {
 
+// Before the data, in mode Clean: the copy's objects become the temporary role's, whoever owns them, since
+// only an owner can drop them; hand_over gives them back. What must belong to a superuser stays. Errors:
+// failed.
+base::Status lend_to_role(const PrivateServer& server, const Journal& journal);
+
 // The last step is that the temporary role goes. May be run again. Errors: failed.
 base::Status hand_over(const PrivateServer& server, const Journal& journal);
 

@@ -59,6 +59,14 @@ SELECT keyword, CASE keyword WHEN 'COLUMN' THEN objid::regclass::text ELSE i.ide
 FROM chosen CROSS JOIN pg_identify_object(classid, objid, objsubid) i ORDER BY keyword = 'COLUMN', keyword <> 'SCHEMA', classid, objid
 )sql";
 
+// (keyword, identity) of what an ordinary role may own.
+inline constexpr const char* select_lendable = R"sql(
+SELECT keyword, i.identity FROM chosen CROSS JOIN pg_identify_object(classid, objid, objsubid) i
+WHERE NOT is_given AND NOT follows_table AND keyword NOT IN ('COLUMN', 'FOREIGN DATA WRAPPER')
+    AND NOT EXISTS (SELECT FROM pg_publication p WHERE keyword = 'PUBLICATION' AND p.oid = objid AND puballtables)
+ORDER BY keyword <> 'SCHEMA', classid, objid
+)sql";
+
 // (keyword, identity, column, grantor or empty where it is the owner, grantee or empty for PUBLIC, privilege,
 // grantable), each after the one that allows it.
 inline constexpr const char* select_grants = R"sql(

@@ -60,6 +60,8 @@ std::string to_text(const Journal& j) {
                  {"sequence", j.sequence},
                  {"rollingBack", j.rolling_back},
                  {"undo", j.undo},
+                 {"clean", j.clean},
+                 {"asSuperuser", j.as_superuser},
                  {"database", j.database},
                  {"newDatabase", j.new_database},
                  {"oldDatabase", j.old_database},
@@ -86,6 +88,8 @@ std::optional<Journal> journal_from_text(const std::string& text) {
     j.sequence = resources::integer_at(document, "sequence");
     j.rolling_back = resources::flag_at(document, "rollingBack");
     j.undo = resources::flag_at(document, "undo");
+    j.clean = resources::flag_at(document, "clean");
+    j.as_superuser = resources::flag_at(document, "asSuperuser");
     j.database = text_at(document, "database");
     j.new_database = text_at(document, "newDatabase");
     j.old_database = text_at(document, "oldDatabase");

@@ -33,6 +33,8 @@ struct Journal {
     int64_t sequence = 0;       // the highest that worked here: a Job with a lower one comes too late
     bool rolling_back = false;  // a rollback has begun: whatever `state` says, only that may go on
     bool undo = false;          // new_database is one that an earlier restore kept, and is never dropped
+    bool clean = false;         // new_database began as a copy of `database`
+    bool as_superuser = false;  // `role` is one
     std::string database, new_database, old_database, role;
     int64_t tables = 0;        // that the dump holds
     int64_t old_bytes = 0;     // size of the database that was renamed

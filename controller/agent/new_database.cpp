@@ -21,6 +21,13 @@ std::string locale_query(int version) {
            provider + ", " + locale + ", " + rules + " FROM pg_database WHERE datname = $1";
 }
 
+// file_copy: the copy's WAL would otherwise be as large as the database.
+std::string copy_statement(const Journal& journal, int version) {
+    return "CREATE DATABASE " + quote_identifier(journal.new_database) + " TEMPLATE " +
+           quote_identifier(journal.database) + " OWNER " + quote_identifier(journal.role) +
+           (version >= 150000 ? " STRATEGY file_copy" : "");
+}
+
 std::string create_statement(const Journal& journal, const Row& old) {
     std::string sql = "CREATE DATABASE " + quote_identifier(journal.new_database) +
                       " TEMPLATE template0 OWNER " + quote_identifier(journal.role) + " ENCODING " +
@@ -97,8 +104,9 @@ base::Status make_role_and_database(Session& session, const Journal& journal) {
     const std::string role = quote_identifier(journal.role);
     // BYPASSRLS: materialized views may read tables that force row security on their owner. What a dump's
     // functions say must not fill our log, and a role cannot undo that.
-    const std::string create_role = "CREATE ROLE " + role +
-                                    " LOGIN BYPASSRLS NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION;"
+    const std::string create_role = "CREATE ROLE " + role + " LOGIN BYPASSRLS " +
+                                    (journal.as_superuser ? "SUPERUSER" : "NOSUPERUSER") +
+                                    " NOCREATEDB NOCREATEROLE NOREPLICATION;"
                                     "ALTER ROLE " +
                                     role +
                                     " SET log_min_messages = 'panic';"
@@ -108,8 +116,8 @@ base::Status make_role_and_database(Session& session, const Journal& journal) {
                                     "GRANT CREATE ON TABLESPACE " +
                                     quote_identifier(old->front()[3]) + " TO " + role;
     if (auto made = session.run(create_role); !made) return made;
-    if (auto made = session.run(create_statement(journal, old->front())); !made) return made;
-    return base::success();
+    return session.run(journal.clean ? copy_statement(journal, session.server_version())
+                                     : create_statement(journal, old->front()));
 }
 
 base::Status make_extensions(const PrivateServer& server, const Journal& journal, const Archive& archive) {
@@ -121,8 +129,9 @@ base::Status make_extensions(const PrivateServer& server, const Journal& journal
     if (session->server_version() < 150000) {
         if (auto given = session->run("ALTER SCHEMA public OWNER TO " + role); !given) return given;
     }
-    for (const auto& schema : schemas_before_extensions(archive)) {
-        if (auto made = session->run("CREATE SCHEMA " + quote_identifier(schema) + " AUTHORIZATION " + role);
+    for (const auto& schema : schemas_made_beforehand(archive, journal.clean)) {
+        if (auto made = session->run("CREATE SCHEMA IF NOT EXISTS " + quote_identifier(schema) +
+                                     " AUTHORIZATION " + role);
             !made)
             return made;
     }

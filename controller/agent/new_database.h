@@ -17,8 +17,9 @@ base::Status drop_leftovers(Session& session, const Journal& journal);
 // PreviousDataGone, DatabaseNotFound.
 std::optional<AgentResult> check_names(Session& session, const Journal& journal);
 
-// Role, then database: from template0, with encoding, locale and tablespace of the old one, owned by the
-// role. Errors: not_found where the old database is missing; failed.
+// Role, then database: from template0, with encoding, locale and tablespace of the old one; or, in mode
+// Clean, a copy of the old one, to which nobody may be connected. Owned by the role. Errors: not_found where
+// the old database is missing; failed.
 base::Status make_role_and_database(Session& session, const Journal& journal);
 
 // The extensions of the dump, by a superuser while the database is empty, since an ordinary role may not; and

@@ -28,8 +28,9 @@ struct Inspection {
     std::string version;  // of the data directory; empty where it cannot be read
     std::optional<resources::Backup> backup;
     std::optional<ProvenDump> dump;
-    bool may_pass = false;     // something failed that another attempt may find better
-    bool archives_wal = true;  // until the server says otherwise
+    bool may_pass = false;                  // something failed that another attempt may find better
+    bool archives_wal = true;               // until the server says otherwise
+    std::optional<int64_t> database_bytes;  // of today's
 };
 
 // Links that would point elsewhere once the files lie one folder deeper, or at what this pod does not have.
@@ -153,17 +154,36 @@ void check_login(Inspection& inspection) {
         return findings.failed(reason, to_text(session.error()));
     }
     findings.passed("ServerReachable");
-    check_server({*session, credentials->database, inspection.dump ? &inspection.dump->archive : nullptr},
+    check_server({*session, credentials->database, inspection.dump ? &inspection.dump->archive : nullptr,
+                  context.request.clean, context.request.as_superuser},
                  findings);
     if (context.request.undo) check_kept(*session, context.request.new_database, findings);
+    const auto size = session->value("SELECT pg_database_size(current_database())");
+    if (size) inspection.database_bytes = std::stoll(*size);
     const auto mode = session->value(
         "SELECT current_setting('archive_mode') <> 'off' OR EXISTS (SELECT FROM pg_replication_slots)");
     if (mode) inspection.archives_wal = *mode == "t";
 }
 
+// Mode Clean begins with a copy of today's database; with all of them, where none can be asked for its size.
+int64_t bytes_to_copy(const Inspection& inspection) {
+    if (inspection.database_bytes) return *inspection.database_bytes;
+    namespace fs = std::filesystem;
+    int64_t bytes = 0;
+    std::error_code ignored;
+    for (fs::recursive_directory_iterator at(inspection.context.request.data_directory + "/base", ignored),
+         end;
+         at != end; at.increment(ignored)) {
+        const auto size = at->is_regular_file(ignored) ? at->file_size(ignored) : 0;
+        if (size != static_cast<uintmax_t>(-1)) bytes += static_cast<int64_t>(size);
+    }
+    return bytes;
+}
+
+// Of the new database.
 int64_t expected_bytes(const Inspection& inspection) {
     const int64_t bytes = inspection.dump ? inspection.dump->output_bytes : 0;
-    return bytes + bytes / 2;
+    return bytes + bytes / 2 + (inspection.context.request.clean ? bytes_to_copy(inspection) : 0);
 }
 
 void check_space(Inspection& inspection) {
@@ -184,6 +204,17 @@ void check_space(Inspection& inspection) {
                                 " are free";
     if (needed > space->free_bytes) return inspection.findings.failed("InsufficientSpace", message);
     inspection.findings.passed("SpaceSuffices", message);
+}
+
+std::vector<std::string> what_is_lost(bool clean) {
+    std::vector<std::string> lost{
+        clean ? "everything written since the dump was made to the objects that the dump holds"
+              : "everything written to the database since the dump was made",
+        "owners and privileges of objects that today's database lacks: they go to the database's owner",
+        "the placement of tables and indexes in other tablespaces than the database's own"};
+    lost.insert(lost.begin() + 1, clean ? "comments on the objects that the dump holds"
+                                        : "objects that the dump does not hold");
+    return lost;
 }
 
 // All of them always run, so that all that is wrong is reported at once.
@@ -211,10 +242,7 @@ AgentResult preflight(const Context& context) {
         result.what_is_lost = {"everything written to the database since the restore that is undone"};
         return result;
     }
-    result.what_is_lost = {
-        "everything written to the database since the dump was made", "objects that the dump does not hold",
-        "owners and privileges of objects that today's database lacks: they go to the database's owner",
-        "the placement of tables and indexes in other tablespaces than the database's own"};
+    result.what_is_lost = what_is_lost(context.request.clean);
     return result;
 }
 

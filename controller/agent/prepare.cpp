@@ -43,6 +43,8 @@ std::optional<AgentResult> begin_journal(const Context& context, Work& work) {
                            .attempt = request.attempt,
                            .sequence = request.sequence,
                            .undo = request.undo,
+                           .clean = request.clean,
+                           .as_superuser = request.as_superuser,
                            .database = *database,
                            .new_database = request.new_database,
                            .old_database = request.old_database,
@@ -86,7 +88,7 @@ std::optional<AgentResult> check_again(const PrivateServer& server, const Journa
             session.error().kind == base::ErrorKind::not_found ? "DatabaseNotFound" : "PrivateServerFailed",
             to_text(session.error()));
     Findings findings;
-    check_server({*session, journal.database, &archive}, findings);
+    check_server({*session, journal.database, &archive, journal.clean, journal.as_superuser}, findings);
     const auto* failure = findings.first_failure();
     if (failure == nullptr) return std::nullopt;
     return failed(failure->check, findings.failures());
@@ -100,6 +102,10 @@ std::optional<AgentResult> make_new_database(const PrivateServer& server, const 
         return from_error("NewDatabaseFailed", dropped.error());
     if (auto made = make_role_and_database(*session, journal); !made)
         return from_error("NewDatabaseFailed", made.error());
+    if (journal.clean) {
+        if (auto lent = lend_to_role(server, journal); !lent)
+            return from_error("NewDatabaseFailed", lent.error());
+    }
     if (auto made = make_extensions(server, journal, archive); !made)
         return from_error("ExtensionFailed", made.error());
     return std::nullopt;

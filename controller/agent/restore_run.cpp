@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "agent/programs.h"
+#include "agent/restore_errors.h"
 #include "agent/space.h"
 #include "agent/text.h"
 #include "base/files.h"
@@ -13,8 +14,6 @@ namespace dbrestore::agent {
 namespace {
 
 constexpr size_t max_line_bytes = 4096;
-constexpr size_t max_errors = 3;
-constexpr size_t max_error_bytes = 400;
 // Until now at least, and then: the rest are ANALYZE and the handover.
 constexpr int64_t percent_before = 5, percent_with_data = 60, percent_of_entries = 30;
 
@@ -50,49 +49,7 @@ resources::Progress progress_now(const EntryCounter& counter, int64_t bytes, int
     return progress;
 }
 
-AgentResult judge_failure(const ErrorCollector& errors, const base::ProcessEnd& end,
-                          const PrivateServer& server) {
-    const std::string text = errors.any() ? errors.text() : "pg_restore ended with " + to_text(end);
-    if (tells_of_full_disk(text))
-        return failed("InsufficientSpace", "the volume filled up while restoring: " + text);
-    for (const char* sign : {"server closed the connection", "terminating connection",
-                             "the database system is", "could not connect", "connection to server"}) {
-        if (text.find(sign) != std::string::npos)
-            return retryable("ServerDied", "the private server went away while restoring: " + text + "; " +
-                                               server.log_tail());
-    }
-    if (!errors.any() && end.signal != 0) return retryable("RestoreInterrupted", text);
-    return failed("RestoreFailed", text);
-}
-
 }  // namespace
-
-void ErrorCollector::add_line(std::string_view line) {
-    constexpr std::string_view entry = "from TOC entry ";
-    if (const size_t at = line.find(entry); at != std::string_view::npos && line.starts_with("pg_restore: "))
-        entry_ = line.substr(at + entry.size());
-    if (errors_.size() > max_errors) return;
-    if (const size_t at = line.find("error: ");
-        at != std::string_view::npos && line.starts_with("pg_restore")) {
-        std::string said(line.substr(at + 7));
-        for (const std::string_view noise : {"could not execute query: ERROR:  ", "COPY failed for table "}) {
-            if (said.starts_with(noise) && noise.starts_with("could")) said = said.substr(noise.size());
-        }
-        errors_.push_back(one_line(
-            (entry_.empty() ? "" : "[" + entry_.substr(entry_.find(' ', entry_.find(' ') + 1) + 1) + "] ") +
-                said,
-            max_error_bytes));
-    } else if (!errors_.empty() && (line.starts_with("DETAIL:") || line.starts_with("CONTEXT:  COPY"))) {
-        errors_.back() = one_line(errors_.back() + " (" + trimmed(line.substr(line.find(':') + 1)) + ")",
-                                  max_error_bytes * 2);
-    }
-}
-
-std::string ErrorCollector::text() const {
-    std::string text;
-    for (size_t i = 0; i < errors_.size() && i < max_errors; ++i) text += (i == 0 ? "" : "; ") + errors_[i];
-    return text;
-}
 
 std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateServer& server,
                                           const Journal& journal, const Archive& archive,
@@ -101,13 +58,12 @@ std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateS
     if (!program) return failed("AgentFailed", to_text(program.error()));
     const std::string list =
         context.surroundings.temporary_directory + "/dbrestore-" + journal.role + ".list";
-    if (auto written = base::write_file_durably(list, list_for_restore(archive)); !written)
+    if (auto written = base::write_file_durably(list, list_for_restore(archive, journal.clean)); !written)
         return from_error("AgentFailed", written.error());
     const int64_t wished = context.request.jobs > 0 ? context.request.jobs : usable_cpus();
     const int64_t jobs = dump.suits_workers() ? wished : 1;
     base::ProcessSpec spec;
     spec.arguments = {*program,
-                      "--exit-on-error",
                       "--no-owner",
                       "--no-privileges",
                       "--no-security-labels",
@@ -119,12 +75,16 @@ std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateS
                       "--use-list=" + list,
                       "--dbname=" + server.conninfo(journal.role, journal.new_database),
                       dump.path_in_child()};
+    const std::vector<std::string> of_mode =
+        journal.clean ? std::vector<std::string>{"--clean", "--if-exists", "--no-comments"}
+                      : std::vector<std::string>{"--exit-on-error"};
+    spec.arguments.insert(spec.arguments.begin() + 1, of_mode.begin(), of_mode.end());
     spec.environment = {{"LC_ALL", "C"},
                         {"PGOPTIONS", session_options("pg_catalog") + " -c synchronous_commit=off"}};
     spec.inherited_fds = {dump.fd()};
     const int64_t before = std::max(percent_before, context.report.percent());
     EntryCounter counter;
-    ErrorCollector errors;
+    RestoreErrors errors(journal.clean);
     LineSplitter lines(max_line_bytes);
     int64_t bytes = 0;
     bool full = false;
@@ -139,13 +99,13 @@ std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateS
                                              dump.size_bytes(), before));
         const auto space = disk_space(data_path);
         full = full || (space && space->is_nearly_full());
-        return !full;
+        return !full && !errors.has_fatal();
     };
     const auto end = base::run_process(spec);
     ::unlink(list.c_str());
     if (!end) return from_error("AgentFailed", end.error());
     if (full) return failed("InsufficientSpace", "less than 5 % of the volume was left while restoring");
-    if (end->ok()) return std::nullopt;
+    if (end->ok() || errors.all_are_forgiven()) return std::nullopt;
     return judge_failure(errors, *end, server);
 }
 

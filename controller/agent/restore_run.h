@@ -16,16 +16,4 @@ std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateS
                                           const Journal& journal, const Archive& archive,
                                           const DumpFile& dump, const std::string& data_path);
 
-// The first errors in what pg_restore printed, without the commands that caused them.
-class ErrorCollector {
-public:
-    void add_line(std::string_view line);
-    std::string text() const;
-    bool any() const { return !errors_.empty(); }
-
-private:
-    std::string entry_;
-    std::vector<std::string> errors_;
-};
-
 }  // namespace dbrestore::agent

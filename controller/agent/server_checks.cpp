@@ -152,10 +152,14 @@ void check_encoding(const ServerQuestion& question, Findings& findings) {
 }
 
 void check_superuser_entries(const ServerQuestion& question, Findings& findings) {
+    if (question.as_superuser)
+        return findings.warning("RunsAsSuperuser",
+                                "what the dump runs, runs with all rights: the dump must be trusted");
     const auto entries = entries_for_superusers(*question.archive);
     if (entries.empty()) return findings.passed("OrdinaryRoleSuffices");
     findings.failed("NeedsSuperuser",
-                    "only a superuser can restore: " + listed(entries) + "; leave them out of the dump");
+                    "only a superuser can restore: " + listed(entries) +
+                        "; leave them out of the dump, or set `logical.runAs` to Superuser");
 }
 
 // Names that the dump's entries of tables and the like begin with, "schema name": which of a line's spaces
@@ -173,6 +177,40 @@ std::set<std::string> relations_of_dump(const Archive& archive) {
     return names;
 }
 
+// What DROP TABLE would take along (partitions), or would be stopped by (views, foreign keys), of what the
+// dump lacks: relations, each with "what is the matter with it".
+constexpr const char* relations_in_the_way = R"sql(
+WITH named AS (SELECT c.oid, nspname || ' ' || relname AS name FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace)
+SELECT DISTINCT d.name, t.name, what FROM (
+    SELECT ev_class AS dependent, refobjid AS target, 'reads' AS what FROM pg_depend JOIN pg_rewrite r ON r.oid = objid
+        WHERE classid = 'pg_rewrite'::regclass AND refclassid = 'pg_class'::regclass AND refobjid <> ev_class
+    UNION ALL SELECT conrelid, confrelid, 'refers to' FROM pg_constraint WHERE contype = 'f' AND conparentid = 0
+    UNION ALL SELECT inhrelid, inhparent, 'is a part of' FROM pg_inherits) AS link
+JOIN named d ON d.oid = dependent JOIN named t ON t.oid = target ORDER BY 1, 2
+)sql";
+
+std::string shown(const std::string& relation) {
+    return "\"" + one_line(replaced(relation, " ", "."), 130) + "\"";
+}
+
+void check_nothing_in_the_way(const ServerQuestion& question, Findings& findings) {
+    if (!question.clean) return;
+    const auto links = question.session.query(relations_in_the_way);
+    if (!links)
+        return findings.failed("ServerQueryFailed", "a check could not be made: " + to_text(links.error()));
+    const auto known = relations_of_dump(*question.archive);
+    std::vector<std::string> in_the_way;
+    for (const auto& link : *links) {
+        if (known.contains(link[1]) && !known.contains(link[0]))
+            in_the_way.push_back(shown(link[0]) + " " + link[2] + " " + shown(link[1]));
+    }
+    if (in_the_way.empty()) return findings.passed("NothingInTheWay");
+    findings.failed(
+        "DependsOnTheDump",
+        "mode Clean drops and makes anew what the dump holds, and what the dump lacks depends on it: " +
+            listed(in_the_way, 20) + "; drop these first, or set `logical.mode` to Replace");
+}
+
 void check_what_it_lacks(const ServerQuestion& question, Findings& findings) {
     const auto relations =
         ask(question, findings,
@@ -184,21 +222,20 @@ void check_what_it_lacks(const ServerQuestion& question, Findings& findings) {
     const auto known = relations_of_dump(*question.archive);
     std::vector<std::string> missing;
     for (const auto& relation : *relations) {
-        if (!known.contains(relation))
-            missing.push_back("\"" + one_line(replaced(relation, " ", "."), 130) + "\"");
+        if (!known.contains(relation)) missing.push_back(shown(relation));
     }
     if (missing.empty()) return findings.passed("NothingLeftOut");
-    findings.warning("LeftOutOfTheDump",
-                     "the dump lacks " + std::to_string(missing.size()) +
-                         " tables and views of today's database, which are gone after the restore: " +
-                         listed(missing, 20));
+    findings.warning(
+        "LeftOutOfTheDump",
+        "the dump lacks " + std::to_string(missing.size()) + " tables and views of today's database, which " +
+            (question.clean ? "stay as they are: " : "are gone after the restore: ") + listed(missing, 20));
 }
 
 using Check = void (*)(const ServerQuestion&, Findings&);
 constexpr std::array checks_of_server{check_database, check_standby,   check_slots,   check_subscriptions,
                                       check_prepared, check_superuser, check_unlogged};
-constexpr std::array checks_of_dump{check_extensions, check_roles, check_encoding, check_superuser_entries,
-                                    check_what_it_lacks};
+constexpr std::array checks_of_dump{check_extensions,        check_roles,         check_encoding,
+                                    check_superuser_entries, check_what_it_lacks, check_nothing_in_the_way};
 
 }  // namespace
 

@@ -14,6 +14,7 @@ struct ServerQuestion {
     Session& session;  // in the database that is to be replaced
     const std::string& database;
     const Archive* archive;  // nothing where the dump could not be read: its checks are left out
+    bool clean = false, as_superuser = false;  // as in AgentRequest
 };
 
 // Runs each check; a query that fails is a failed finding `ServerQueryFailed`.

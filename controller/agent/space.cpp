@@ -75,7 +75,8 @@ int64_t usable_cpus() {
 
 bool tells_of_full_disk(std::string_view text) {
     return text.find("No space left on device") != std::string_view::npos ||
-           text.find("could not extend file") != std::string_view::npos;
+           text.find("could not extend file") != std::string_view::npos ||
+           text.find("Check free disk space") != std::string_view::npos;
 }
 
 }  // namespace dbrestore::agent

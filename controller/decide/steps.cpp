@@ -67,6 +67,8 @@ Plan make_job(const World& world, const StepWish& wish) {
     recipe.request.sequence = restore.status.step->sequence;
     recipe.request.host = wish.host;
     recipe.request.jobs = restore.spec.jobs;
+    recipe.request.clean = restore.spec.mode == "Clean";
+    recipe.request.as_superuser = restore.spec.run_as == "Superuser";
     recipe.request.verification = restore.spec.verification;
     recipe.data = wish.data;
     if (const std::string database = database_of(world); !database.empty()) {

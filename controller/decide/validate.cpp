@@ -24,8 +24,6 @@ std::optional<Reason> not_supported_yet(const World& world) {
         return Reason{"NotSupportedYet", "`spec." + field + "` must be " + must + " in this version"};
     };
     if (spec.type == "PointInTime") return later("type", "ScheduledBackup, ManualBackup, Dump or Undo");
-    if (spec.mode != "Replace") return later("logical.mode", "Replace");
-    if (spec.run_as != "Owner") return later("logical.runAs", "Owner");
     if (spec.strategy != "StopFirst") return later("strategy", "StopFirst");
     if (spec.approval != "Automatic") return later("approval", "Automatic");
     if (spec.dry_run == "Rehearse") return later("dryRun", "None or Plan");

@@ -116,6 +116,8 @@ nlohmann::json to_json(const AgentRequest& r) {
                             {"jobs", r.jobs},
                             {"sequence", r.sequence}};
     if (r.undo) document["undo"] = true;
+    if (r.clean) document["clean"] = true;
+    if (r.as_superuser) document["asSuperuser"] = true;
     put(document, "serverArguments", nlohmann::json(r.server_arguments));
     put(document, "host", r.host);
     put(document, "user", r.user);
@@ -147,6 +149,8 @@ base::Result<AgentRequest> request_from_text(const std::string& text) {
     r.attempt = integer_at(document, "attempt", 1);
     r.sequence = integer_at(document, "sequence", 1);
     r.undo = flag_at(document, "undo");
+    r.clean = flag_at(document, "clean");
+    r.as_superuser = flag_at(document, "asSuperuser");
     r.data_directory = text_at(document, "dataDirectory");
     r.server_arguments = texts_at(document, "serverArguments");
     r.host = text_at(document, "host");

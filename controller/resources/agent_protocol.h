@@ -30,7 +30,9 @@ struct AgentRequest {
     std::string step;  // probe, catalog, preflight, quiesce, prepare, verify, commit, rollback, cleanup
     std::string restore_name, restore_uid;
     int64_t attempt = 1, sequence = 1;
-    bool undo = false;  // new_database is one that is kept already: it takes the name back
+    bool undo = false;          // new_database is one that is kept already: it takes the name back
+    bool clean = false;         // logical.mode Clean: into a copy of today's database
+    bool as_superuser = false;  // logical.runAs Superuser
 
     std::string data_directory;  // as the database's container sees it
     std::vector<std::string>

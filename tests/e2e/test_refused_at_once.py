@@ -36,8 +36,6 @@ def test_every_sample_is_accepted_by_the_api_server(namespace, sample):
     "spec, field",
     [
         (POINT_IN_TIME | {"pointInTime": {"time": "2026-11-22T10:00:00Z"}}, "type"),
-        ({"logical": {"mode": "Clean"}}, "logical.mode"),
-        ({"logical": {"runAs": "Superuser"}}, "logical.runAs"),
         ({"strategy": "StageFirst"}, "strategy"),
         ({"strategy": "StageFirst", "approval": "Manual"}, "strategy"),
         ({"strategy": "StageFirst", "dryRun": "Rehearse"}, "strategy"),

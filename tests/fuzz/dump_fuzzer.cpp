@@ -45,7 +45,7 @@ void check(std::string_view input) {
 
     // pg_restore is told to restore nothing but what it listed itself.
     const std::set<std::string> known(list_lines.begin(), list_lines.end());
-    const std::string chosen = agent::list_for_restore(archive);
+    const std::string chosen = agent::list_for_restore(archive, false);
     for (const auto& line : agent::lines_of(chosen)) {
         require(known.contains(line), "every chosen line is one that was listed", line);
         agent::Archive one;
@@ -55,7 +55,7 @@ void check(std::string_view input) {
     require(archive.entries.size() <= list_lines.size(), "no entry is made up");
     require(agent::entries_for_superusers(archive).size() <= 100 + archive.definitions.for_superusers.size(),
             "what is shown has a bound");
-    for (const auto& schema : agent::schemas_before_extensions(archive))
+    for (const auto& schema : agent::schemas_made_beforehand(archive, false))
         require(!schema.empty() || rest.find("\"\"") != std::string_view::npos, "a schema has a name");
 }
 

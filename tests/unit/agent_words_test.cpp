@@ -2,7 +2,7 @@
 #include <gtest/gtest.h>
 
 #include "agent/definitions.h"
-#include "agent/restore_run.h"
+#include "agent/restore_errors.h"
 #include "agent/text.h"
 
 namespace dbrestore::agent {
@@ -67,7 +67,7 @@ TEST(Definitions, WhatOnlyASuperuserMayMakeIsNamed) {
 }
 
 TEST(RestoreErrors, TheFirstThreeAreKeptWithTheirEntryAndWithoutTheCommand) {
-    ErrorCollector errors;
+    RestoreErrors errors;
     for (const char* line :
          {"pg_restore: connecting to database for restore", "pg_restore: while PROCESSING TOC:",
           "pg_restore: from TOC entry 3612; 2606 18790 FK CONSTRAINT children has_parent app",
@@ -84,6 +84,33 @@ TEST(RestoreErrors, TheFirstThreeAreKeptWithTheirEntryAndWithoutTheCommand) {
         "(Key (parent)=(7) is not present in table \"parents\".); "
         "[18790 FK CONSTRAINT children has_parent app] second; [18790 FK CONSTRAINT children has_parent app] "
         "third");
+}
+
+TEST(RestoreErrors, WhatCouldNotBeDroppedIsForgivenWhereAllElseWentWell) {
+    const std::vector<std::string> of_a_drop{
+        "pg_restore: while PROCESSING TOC:",
+        "pg_restore: from TOC entry 3456; 2606 16771 CONSTRAINT a a_pkey app",
+        "pg_restore: error: could not execute query: ERROR:  cannot drop inherited constraint",
+        "Command was: ALTER TABLE IF EXISTS ONLY s.a DROP CONSTRAINT IF EXISTS a_pkey;"};
+    RestoreErrors errors(true);
+    for (const auto& line : of_a_drop) errors.add_line(line);
+    EXPECT_FALSE(errors.has_fatal());
+    EXPECT_FALSE(errors.all_are_forgiven()) << "it has not said that it is through";
+    errors.add_line("pg_restore: warning: errors ignored on restore: 1");
+    EXPECT_TRUE(errors.all_are_forgiven());
+    errors.add_line("pg_restore: error: could not execute query: ERROR:  relation \"a\" already exists");
+    errors.add_line("Command was: CREATE TABLE s.a (");
+    EXPECT_TRUE(errors.has_fatal());
+    EXPECT_FALSE(errors.all_are_forgiven());
+    EXPECT_NE(errors.text().find("already exists; before that: "), std::string::npos) << errors.text();
+
+    RestoreErrors strict;
+    for (const auto& line : of_a_drop) strict.add_line(line);
+    EXPECT_TRUE(strict.has_fatal());
+    RestoreErrors miscounted(true);
+    for (const auto& line : of_a_drop) miscounted.add_line(line);
+    miscounted.add_line("pg_restore: warning: errors ignored on restore: 2");
+    EXPECT_FALSE(miscounted.all_are_forgiven());
 }
 
 }  // namespace

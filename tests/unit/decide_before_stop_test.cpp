@@ -16,10 +16,6 @@ TEST(Pending, refuses_what_a_later_version_brings) {
     check({
         {"another type", asking_for([](auto& s) { s.type = "PointInTime"; }), refused, "NotSupportedYet",
          "`spec.type` must be ScheduledBackup"},
-        {"mode Clean", asking_for([](auto& s) { s.mode = "Clean"; }), refused, "NotSupportedYet",
-         "logical.mode"},
-        {"runAs Superuser", asking_for([](auto& s) { s.run_as = "Superuser"; }), refused, "NotSupportedYet",
-         "runAs"},
         {"strategy StageFirst", asking_for([](auto& s) { s.strategy = "StageFirst"; }), refused,
          "NotSupportedYet", "strategy"},
         {"approval Manual", asking_for([](auto& s) { s.approval = "Manual"; }), refused, "NotSupportedYet",
@@ -35,6 +31,9 @@ TEST(Pending, refuses_what_a_later_version_brings) {
              s.verification = {"SELECT 1", "1"};
          }),
          "SaveRestore(Queued) Speak(Queued)"},
+        {"mode Clean", asking_for([](auto& s) { s.mode = "Clean"; }), "SaveRestore(Queued) Speak(Queued)"},
+        {"runAs Superuser", asking_for([](auto& s) { s.run_as = "Superuser"; }),
+         "SaveRestore(Queued) Speak(Queued)"},
         {"another database of the server", asking_for([](auto& s) { s.logical_database = "other"; }),
          "SaveRestore(Queued) Speak(Queued)"},
         {"a restore without acknowledgement never runs",
@@ -42,9 +41,9 @@ TEST(Pending, refuses_what_a_later_version_brings) {
          "SaveRestore(Failed) Speak(NotAcknowledged)", "NotAcknowledged",
          "acknowledgeDataLoss` must be true"},
     });
-    World clean = asking_for([](auto& s) { s.mode = "Clean"; });
-    clean.fresh = true;
-    const auto status = status_after(clean, decide::decide(clean));
+    World rehearsal = asking_for([](auto& s) { s.dry_run = "Rehearse"; });
+    rehearsal.fresh = true;
+    const auto status = status_after(rehearsal, decide::decide(rehearsal));
     EXPECT_TRUE(resources::condition_is(status.conditions, "Validated", Truth::no));
     EXPECT_EQ(reason_of(status, "Validated"), "NotSupportedYet");
 }
