@@ -1,6 +1,5 @@
 #include "agent/archive.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -10,8 +9,9 @@
 #include <cstdlib>
 #include <set>
 #include <sstream>
-#include <thread>
 
+#include "agent/fed_process.h"
+#include "agent/sql_script.h"
 #include "agent/text.h"
 #include "base/files.h"
 #include "base/process.h"
@@ -21,7 +21,6 @@ namespace dbrestore::agent {
 namespace {
 
 constexpr size_t max_listed_line_bytes = 65536;
-constexpr size_t max_entries = 5'000'000;
 
 // Longest first, so that TABLE DATA is not taken for TABLE. Others count as their first word.
 constexpr std::array descriptions{"TEXT SEARCH CONFIGURATION",
@@ -181,7 +180,13 @@ void Archive::add_list_line(std::string_view line) {
     if (entry && !is_cut) entries.push_back(std::move(*entry));
 }
 
-std::optional<Failure> read_archive(const DumpFile& dump, const std::string& pg_restore, Archive& archive) {
+std::optional<Failure> read_archive(const DumpFile& dump, const RestorePrograms& programs, Archive& archive) {
+    if (dump.format() == DumpFormat::sql) {
+        backups::FileSource source(dump.reopened());
+        int64_t output_bytes = 0;
+        return read_script(source, programs.version, archive, output_bytes);
+    }
+    const std::string& pg_restore = programs.pg_restore;
     if (auto failure = read_list(dump, pg_restore, archive)) return failure;
     if (archive.is_cut)
         return Failure{"UnsupportedFormat",
@@ -213,34 +218,27 @@ std::optional<Failure> prove_readable(const DumpFile& dump, const std::string& p
 
 std::optional<Failure> prove_streamed(backups::ByteSource& dump, DumpFormat format,
                                       const std::string& pg_restore, int64_t& output_bytes) {
-    std::array<int, 2> fds{};
-    if (::pipe2(fds.data(), O_CLOEXEC) != 0)
-        return Failure{"AgentFailed", to_text(base::io_error("cannot make a pipe"))};
-    DumpFile read_end(base::UniqueFd{fds[0]}, format, 0);
-    base::UniqueFd write_end{fds[1]};
+    auto pipe = make_pipe();
+    if (!pipe) return Failure{"AgentFailed", to_text(pipe.error())};
+    DumpFile read_end(std::move(pipe->read_end), format, 0);
     Run run(read_end, {pg_restore, "--file=-"});
     output_bytes = 0;
     run.spec.on_stdout = [&](std::string_view text) { output_bytes += static_cast<int64_t>(text.size()); };
     std::atomic<int64_t> input_bytes = 0;
     SpinGuard guard;
     run.spec.on_tick = [&](pid_t pid) { return guard.observe(pid, input_bytes, output_bytes); };
-    std::optional<base::Error> source_error;
-    std::thread feeder([&] {
-        const auto fed = backups::pump(dump, [&](std::string_view bytes) -> base::Status {
+    const auto feed = [&](int write_fd) {
+        return backups::pump(dump, [&](std::string_view bytes) -> base::Status {
             input_bytes += static_cast<int64_t>(bytes.size());
             // pg_restore stops reading behind the last entry; the rest is read for its own checks.
-            [[maybe_unused]] const auto ignored = base::write_all(write_end.get(), bytes);
+            [[maybe_unused]] const auto ignored = base::write_all(write_fd, bytes);
             return base::success();
         });
-        if (!fed) source_error = fed.error();
-        write_end.reset();
-    });
-    const auto end = base::run_process(run.spec);
-    read_end = {};  // a feeder that still writes gets EPIPE
-    feeder.join();
-    if (source_error) return backups::to_failure(*source_error);
-    if (end && end->stopped) return ends_too_early();
-    return judge(end, run.errors);
+    };
+    const auto ran = run_fed(run.spec, std::move(pipe->write_end), feed, [&] { read_end = {}; });
+    if (!ran.fed) return backups::to_failure(ran.fed.error());
+    if (ran.end && ran.end->stopped) return ends_too_early();
+    return judge(ran.end, run.errors);
 }
 
 std::vector<std::string> entries_for_superusers(const Archive& archive) {

@@ -12,11 +12,14 @@
 
 #include "agent/definitions.h"
 #include "agent/dump_file.h"
+#include "agent/programs.h"
 
 namespace dbrestore::agent {
 
+inline constexpr size_t max_entries = 5'000'000;
+
 struct TocEntry {
-    std::string line;         // as `pg_restore -l` prints it and -L takes it
+    std::string line;         // as `pg_restore -l` prints it and -L takes it; of plain SQL there is none
     std::string description;  // TABLE, TABLE DATA, EXTENSION, …
     std::string rest;         // schema, name and owner, which spaces cannot part safely
 };
@@ -35,8 +38,9 @@ struct Archive {
 // run.
 using backups::Failure;
 
-// The table of contents and the definitions; the data is not looked at. Nothing on success.
-std::optional<Failure> read_archive(const DumpFile& dump, const std::string& pg_restore, Archive& archive);
+// The table of contents and the definitions; the data is not looked at, but of plain SQL everything is.
+// Nothing on success.
+std::optional<Failure> read_archive(const DumpFile& dump, const RestorePrograms& programs, Archive& archive);
 
 // Reads the dump to its last byte; `on_bytes` hears every second how much of the file is done.
 // `output_bytes`: the SQL and data that came out.

@@ -70,12 +70,21 @@ std::optional<backups::Failure> unpack_backup(const Context& context, backups::O
     return backups::unpack(metered, limits, take_file);
 }
 
-std::optional<backups::Failure> refuse_format(DumpFormat format) {
+std::optional<backups::Failure> refuse_format(const Context& context, DumpFormat format,
+                                              const RestorePrograms& programs) {
     if (format != DumpFormat::sql) return std::nullopt;
-    return backups::Failure{
-        "UnsupportedFormat",
-        "the backup is plain text, such as SQL, which psql would run whatever it says; it must be a dump "
-        "made by pg_dump -Fc, -Ft or -Fd"};
+    const std::string otherwise = "; it must be a dump made by pg_dump -Fc, -Ft or -Fd";
+    if (context.request.clean)
+        return backups::Failure{"UnsupportedFormat",
+                                "the backup is plain SQL, which mode Clean cannot restore" + otherwise};
+    const std::string version = version_of(programs.psql);
+    if (is_safe_psql(version)) return std::nullopt;
+    return backups::Failure{"UnsupportedFormat",
+                            "the backup is plain text, such as SQL, and psql " + one_line(version, 20) +
+                                " of the database's image does not keep what it holds from becoming commands "
+                                "(CVE-2026-18408)" +
+                                otherwise +
+                                ", or the image must have psql 14.24, 15.19, 16.15, 17.11, 18.6 or newer"};
 }
 
 void tell_bytes(const Context& context, const Telling& telling, int64_t bytes, int64_t total_bytes) {
@@ -93,11 +102,12 @@ std::optional<DumpFile> usable_in_place(backups::OpenBackup& backup) {
     std::array<char, backups::head_bytes> head{};
     const ssize_t count = ::pread(backup.local->fd.get(), head.data(), head.size(), 0);
     const auto content = backups::content_of({head.data(), count > 0 ? static_cast<size_t>(count) : 0});
-    if (content != backups::Content::custom_dump && content != backups::Content::tar_dump)
-        return std::nullopt;
-    return DumpFile(std::move(backup.local->fd),
-                    content == backups::Content::tar_dump ? DumpFormat::tar : DumpFormat::custom,
-                    backup.local->size_bytes);
+    const auto format = content == backups::Content::custom_dump ? std::optional(DumpFormat::custom)
+                        : content == backups::Content::tar_dump  ? std::optional(DumpFormat::tar)
+                        : content == backups::Content::sql       ? std::optional(DumpFormat::sql)
+                                                                 : std::nullopt;
+    if (!format) return std::nullopt;
+    return DumpFile(std::move(backup.local->fd), *format, backup.local->size_bytes);
 }
 
 }  // namespace dbrestore::agent

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "agent/dump_file.h"
+#include "agent/programs.h"
 #include "agent/surroundings.h"
 #include "backups/store_reader.h"
 
@@ -27,8 +28,10 @@ std::optional<backups::Failure> unpack_backup(const Context& context, backups::O
                                               const Telling& telling, int64_t max_bytes,
                                               const backups::TakeFile& take_file);
 
-// Why a dump in this format cannot be restored; nothing where it can.
-std::optional<backups::Failure> refuse_format(DumpFormat format);
+// Why a dump in this format cannot be restored; nothing where it can: plain SQL only where psql is safe, and
+// not in mode Clean.
+std::optional<backups::Failure> refuse_format(const Context& context, DumpFormat format,
+                                              const RestorePrograms& programs);
 
 void tell_bytes(const Context& context, const Telling& telling, int64_t bytes, int64_t total_bytes);
 

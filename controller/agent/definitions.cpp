@@ -48,7 +48,8 @@ void add_roles(std::string_view line, size_t at, std::vector<std::string>& roles
     }
 }
 
-// Where the word stands outside quoted identifiers.
+}  // namespace
+
 size_t find_outside_quotes(std::string_view line, std::string_view word) {
     bool quoted = false;
     for (size_t i = 0; i < line.size(); ++i) {
@@ -57,8 +58,6 @@ size_t find_outside_quotes(std::string_view line, std::string_view word) {
     }
     return std::string_view::npos;
 }
-
-}  // namespace
 
 std::optional<std::string> read_identifier(std::string_view text, size_t& at) {
     std::string name;

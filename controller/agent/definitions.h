@@ -28,6 +28,9 @@ private:
     std::string function_;  // the one whose definition is being read
 };
 
+// Where the word stands outside quoted identifiers; npos where it does not.
+size_t find_outside_quotes(std::string_view text, std::string_view word);
+
 // An identifier at `at`, plain or quoted; moves `at` behind it. Nothing where there is none.
 std::optional<std::string> read_identifier(std::string_view text, size_t& at);
 

@@ -69,7 +69,7 @@ void check_volume(Inspection& inspection) {
         if (const auto bad = bad_link(directory, link))
             findings.failed("VolumeLayout", *bad + ": this layout is not supported");
     }
-    for (const char* program : {"postgres", "pg_restore", "pg_controldata"}) {
+    for (const char* program : {"postgres", "pg_restore", "psql", "pg_controldata"}) {
         if (const auto found = find_program(program, *version); !found)
             findings.failed("ProgramsMissing", to_text(found.error()));
     }
@@ -112,12 +112,12 @@ void check_dump(Inspection& inspection) {
     Findings& findings = inspection.findings;
     backups::OpenBackup backup;
     if (const auto failure = open_backup(context, backup)) return judge_backup(inspection, *failure);
-    const auto program = find_program("pg_restore", inspection.version);
-    if (!program) return findings.failed("ProgramsMissing", to_text(program.error()));
+    const auto programs = find_restore_programs(inspection.version);
+    if (!programs) return findings.failed("ProgramsMissing", to_text(programs.error()));
     inspection.backup = backup.facts;
     const std::string& directory = context.request.data_directory;
     ProvenDump proven;
-    if (const auto failure = prove_backup(context, backup, *program, spare_bytes(directory), proven))
+    if (const auto failure = prove_backup(context, backup, *programs, spare_bytes(directory), proven))
         return judge_backup(inspection, *failure);
     findings.passed("DumpReadable",
                     human_size(inspection.backup->size_bytes) +

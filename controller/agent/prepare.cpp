@@ -64,17 +64,19 @@ std::optional<AgentResult> open_source(const Context& context, const Work& work,
     const std::string directory = work.tree.is_hidden() ? work.tree.path() : context.request.data_directory;
     const auto version = data_version(directory);
     if (!version) return from_error("DataDirectoryDamaged", version.error());
-    const auto program = find_program("pg_restore", *version);
-    if (!program) return failed("ProgramsMissing", to_text(program.error()));
+    const auto programs = find_restore_programs(*version);
+    if (!programs) return failed("ProgramsMissing", to_text(programs.error()));
     backups::OpenBackup backup;
     if (const auto failure = open_backup(context, backup)) return from_failure(*failure);
     if (auto dump = usable_in_place(backup)) {
+        if (const auto failure = refuse_format(context, dump->format(), *programs))
+            return from_failure(*failure);
         source.dump = std::move(*dump);
-    } else if (const auto failure = stage_dump(context, work.folder, backup, source.dump)) {
+    } else if (const auto failure = stage_dump(context, work.folder, *programs, backup, source.dump)) {
         remove_staged(work.folder);
         return from_failure(*failure);
     }
-    if (const auto failure = read_archive(source.dump, *program, source.archive))
+    if (const auto failure = read_archive(source.dump, *programs, source.archive))
         return from_failure(*failure);
     return std::nullopt;
 }
@@ -118,8 +120,7 @@ std::optional<AgentResult> fill_new_database(const Context& context, const Work&
     if (auto failure = check_again(server, journal, source.archive)) return failure;
     if (auto ours = work.folder.still_ours(journal); !ours) return failed("TakenOver", to_text(ours.error()));
     if (auto failure = make_new_database(server, journal, source.archive)) return failure;
-    if (auto failure =
-            run_pg_restore(context, server, journal, source.archive, source.dump, work.tree.path()))
+    if (auto failure = run_restore(context, server, journal, source.archive, source.dump, work.tree.path()))
         return failure;
     remove_staged(work.folder);  // its space is of use to ANALYZE already
     const auto left_out = analyze(context, server, journal);

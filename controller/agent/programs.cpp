@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <charconv>
 #include <cstdlib>
 #include <filesystem>
 #include <string_view>
@@ -38,16 +40,8 @@ std::vector<std::string> candidate_folders(const std::string& version) {
     return folders;
 }
 
-// "postgres (PostgreSQL) 15.18 (Debian …)" -> whether it is of this major version.
 bool is_of_version(const std::string& program, const std::string& version) {
-    std::string output;
-    base::ProcessSpec spec;
-    spec.arguments = {program, "--version"};
-    spec.on_stdout = [&](std::string_view text) { output.append(text.substr(0, 1000)); };
-    const auto end = base::run_process(spec);
-    const size_t at = output.find("(PostgreSQL) ");
-    if (!end || !end->ok() || at == std::string::npos) return false;
-    const std::string number = output.substr(at + 13);
+    const std::string number = version_of(program);
     return number.starts_with(version) &&
            (number.size() == version.size() || number[version.size()] < '0' || number[version.size()] > '9');
 }
@@ -75,6 +69,38 @@ base::Result<std::string> find_program(const std::string& name, const std::strin
         base::ErrorKind::not_found,
         "the image holds no " + name + (version.empty() ? std::string() : " of PostgreSQL " + version),
         "the restore's pods run the database's own image, which must hold PostgreSQL's programs");
+}
+
+base::Result<RestorePrograms> find_restore_programs(const std::string& version) {
+    auto pg_restore = find_program("pg_restore", version);
+    if (!pg_restore) return pg_restore.error();
+    auto psql = find_program("psql", version);
+    if (!psql) return psql.error();
+    return RestorePrograms{version, *pg_restore, *psql};
+}
+
+std::string version_of(const std::string& program) {
+    std::string output;
+    base::ProcessSpec spec;
+    spec.arguments = {program, "--version"};
+    spec.on_stdout = [&](std::string_view text) { output.append(text.substr(0, 1000)); };
+    const auto end = base::run_process(spec);
+    constexpr std::string_view mark = "(PostgreSQL) ";
+    const size_t at = output.find(mark);
+    return end && end->ok() && at != std::string::npos ? trimmed(output.substr(at + mark.size())) : "";
+}
+
+bool is_safe_psql(std::string_view version) {
+    int major = 0, minor = -1;
+    const auto [dot, code] = std::from_chars(version.data(), version.data() + version.size(), major);
+    if (code != std::errc{} || dot == version.data() + version.size() || *dot != '.') return false;
+    std::from_chars(dot + 1, version.data() + version.size(), minor);
+    constexpr std::array<std::pair<int, int>, 5> first_safe{
+        {{14, 24}, {15, 19}, {16, 15}, {17, 11}, {18, 6}}};
+    for (const auto& [of_major, first_minor] : first_safe) {
+        if (major == of_major) return minor >= first_minor;
+    }
+    return major > first_safe.back().first;
 }
 
 }  // namespace dbrestore::agent

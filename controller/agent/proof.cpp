@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <set>
 
+#include "agent/sql_script.h"
 #include "agent/text.h"
 #include "backups/decompress.h"
 #include "base/files.h"
@@ -77,15 +78,16 @@ Compression compression_of_member(const std::string& name) {
 
 class Proof {
 public:
-    Proof(const Context& context, std::string pg_restore, ProvenDump& proven)
-        : pg_restore_(std::move(pg_restore)),
+    Proof(const Context& context, const RestorePrograms& programs, ProvenDump& proven)
+        : context_(context),
+          programs_(programs),
           proven_(proven),
           folder_(context.surroundings.temporary_directory + "/dbrestore-proof") {}
     Proof(const Proof&) = delete;
     Proof& operator=(const Proof&) = delete;
     ~Proof() { remove_folder(); }
 
-    std::optional<Failure> run(const Context& context, backups::OpenBackup& backup, int64_t max_bytes) {
+    std::optional<Failure> run(backups::OpenBackup& backup, int64_t max_bytes) {
         remove_folder();
         std::error_code code;
         if (!fs::create_directories(folder_, code))
@@ -93,7 +95,7 @@ public:
         const auto take = [this](DumpFormat format, const std::string& name, ByteSource& content) {
             return take_file(format, name, content);
         };
-        if (auto failure = unpack_backup(context, backup, {"reading the backup", 100}, max_bytes, take))
+        if (auto failure = unpack_backup(context_, backup, {"reading the backup", 100}, max_bytes, take))
             return failure;
         return read_contents();
     }
@@ -105,18 +107,20 @@ private:
     }
 
     std::optional<Failure> take_file(DumpFormat format, const std::string& name, ByteSource& content) {
-        if (auto refused = refuse_format(format)) return refused;
+        if (auto refused = refuse_format(context_, format, programs_)) return refused;
         proven_.format = format;
-        const bool keep = format != DumpFormat::directory || name == "toc.dat" || name.ends_with(".toc");
+        const bool is_script = format == DumpFormat::sql, is_folder = format == DumpFormat::directory;
+        const bool keep = is_folder ? name == "toc.dat" || name.ends_with(".toc") : !is_script;
         base::UniqueFd head;
         if (keep)
             head.reset(::open((folder_ + "/" + name).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
         if (keep && !head)
             return Failure{"AgentFailed", to_text(base::io_error("cannot write into " + folder_)), true};
         Recorder recorder(content, head.get(), space_bytes_);
-        auto failure = format == DumpFormat::directory
-                           ? prove_member(name, recorder)
-                           : prove_streamed(recorder, format, pg_restore_, proven_.output_bytes);
+        auto failure = is_folder ? prove_member(name, recorder)
+                       : is_script
+                           ? read_script(recorder, programs_.version, proven_.archive, proven_.output_bytes)
+                           : prove_streamed(recorder, format, programs_.pg_restore, proven_.output_bytes);
         proven_.staged_bytes += recorder.bytes;
         members_.insert(name);
         return failure;
@@ -152,11 +156,12 @@ private:
     }
 
     std::optional<Failure> read_contents() {
+        if (proven_.format == DumpFormat::sql) return std::nullopt;  // it had none but itself
         const bool directory = proven_.format == DumpFormat::directory;
         const std::string path = directory ? folder_ : folder_ + "/" + backups::single_name;
         const DumpFile dump(base::UniqueFd{::open(path.c_str(), O_RDONLY | O_CLOEXEC)}, proven_.format,
                             proven_.staged_bytes);
-        auto failure = read_archive(dump, pg_restore_, proven_.archive);
+        auto failure = read_archive(dump, programs_, proven_.archive);
         if (failure && failure->reason == "DumpTruncated" && space_bytes_ == 0)
             failure->message = "the dump's table of contents must be at most " + human_size(max_head_bytes) +
                                " where the dump is not a file on a volume; " + failure->message;
@@ -204,7 +209,8 @@ private:
                                             std::to_string(there.size()) + "; they must be the same"};
     }
 
-    std::string pg_restore_;
+    const Context& context_;
+    const RestorePrograms& programs_;
     ProvenDump& proven_;
     std::string folder_;
     std::set<std::string> members_;
@@ -214,19 +220,24 @@ private:
 }  // namespace
 
 std::optional<Failure> prove_backup(const Context& context, backups::OpenBackup& backup,
-                                    const std::string& pg_restore, int64_t max_bytes, ProvenDump& proven) {
+                                    const RestorePrograms& programs, int64_t max_bytes, ProvenDump& proven) {
     const auto facts = backup.facts;
     const auto dump = usable_in_place(backup);
     if (!dump) {
-        Proof proof(context, pg_restore, proven);
-        return proof.run(context, backup, max_bytes);
+        Proof proof(context, programs, proven);
+        return proof.run(backup, max_bytes);
     }
     proven.format = dump->format();
-    if (auto failure = read_archive(*dump, pg_restore, proven.archive)) return failure;
+    if (auto refused = refuse_format(context, proven.format, programs)) return refused;
+    if (auto failure = read_archive(*dump, programs, proven.archive)) return failure;
+    if (proven.format == DumpFormat::sql) {
+        proven.output_bytes = dump->size_bytes();
+        return std::nullopt;
+    }
     const auto on_bytes = [&](int64_t bytes) {
         tell_bytes(context, {"reading the dump", 100}, bytes, facts.size_bytes);
     };
-    return prove_readable(*dump, pg_restore, on_bytes, proven.output_bytes);
+    return prove_readable(*dump, programs.pg_restore, on_bytes, proven.output_bytes);
 }
 
 }  // namespace dbrestore::agent

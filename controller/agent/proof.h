@@ -17,8 +17,9 @@ struct ProvenDump {
         0;  // that it takes on the data volume while it is restored; 0 where it is used as it lies
 };
 
-// `max_bytes`: what it may take there. Failures: those of backups::unpack, read_archive and prove_readable.
+// `max_bytes`: what it may take there. Failures: those of backups::unpack, read_archive, prove_readable and
+// refuse_format.
 std::optional<Failure> prove_backup(const Context& context, backups::OpenBackup& backup,
-                                    const std::string& pg_restore, int64_t max_bytes, ProvenDump& proven);
+                                    const RestorePrograms& programs, int64_t max_bytes, ProvenDump& proven);
 
 }  // namespace dbrestore::agent

@@ -37,9 +37,10 @@ void RestoreErrors::begin_error(std::string_view said) {
 }
 
 void RestoreErrors::add_line(std::string_view line) {
-    constexpr std::string_view entry = "from TOC entry ", error = "error: ", command = "Command was: ",
-                               ignored = "errors ignored on restore: ";
-    const bool is_its_own = line.starts_with("pg_restore");
+    constexpr std::string_view entry = "from TOC entry ",
+                               command = "Command was: ", ignored = "errors ignored on restore: ";
+    const bool is_its_own = line.starts_with("pg_restore") || line.starts_with("psql:");
+    const std::string_view error = line.find("error: ") == std::string_view::npos ? "ERROR:  " : "error: ";
     if (const size_t at = line.find(entry); at != std::string_view::npos && line.starts_with("pg_restore: "))
         entry_ = line.substr(at + entry.size());
     if (const size_t at = line.find(ignored); at != std::string_view::npos && is_its_own)

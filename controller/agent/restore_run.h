@@ -1,5 +1,5 @@
 #pragma once
-// Runs pg_restore, and knows how far it is.
+// Runs pg_restore, or psql for plain SQL, and knows how far it is.
 
 #include <string>
 
@@ -12,8 +12,8 @@ namespace dbrestore::agent {
 // Restores all but what was made beforehand into the new database, logged in as the temporary role. Nothing
 // on success; else RestoreFailed with the first errors, InsufficientSpace, or retryable where the server went
 // away.
-std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateServer& server,
-                                          const Journal& journal, const Archive& archive,
-                                          const DumpFile& dump, const std::string& data_path);
+std::optional<AgentResult> run_restore(const Context& context, const PrivateServer& server,
+                                       const Journal& journal, const Archive& archive, const DumpFile& dump,
+                                       const std::string& data_path);
 
 }  // namespace dbrestore::agent

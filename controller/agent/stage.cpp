@@ -21,11 +21,12 @@ std::string staged_path(const WorkFolder& folder) {
 
 class Stage {
 public:
-    explicit Stage(std::string path) : path_(std::move(path)) {}
+    Stage(const Context& context, const RestorePrograms& programs, std::string path)
+        : context_(context), programs_(programs), path_(std::move(path)) {}
 
     std::optional<backups::Failure> take_file(DumpFormat format, const std::string& name,
                                               backups::ByteSource& content) {
-        if (auto refused = refuse_format(format)) return refused;
+        if (auto refused = refuse_format(context_, format, programs_)) return refused;
         format_ = format;
         const base::UniqueFd file{
             ::open((path_ + "/" + name).c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600)};
@@ -45,6 +46,8 @@ public:
     }
 
 private:
+    const Context& context_;
+    const RestorePrograms& programs_;
     std::string path_;
     DumpFormat format_ = DumpFormat::custom;
     int64_t size_bytes_ = 0;
@@ -53,7 +56,8 @@ private:
 }  // namespace
 
 std::optional<backups::Failure> stage_dump(const Context& context, const WorkFolder& folder,
-                                           backups::OpenBackup& backup, DumpFile& dump) {
+                                           const RestorePrograms& programs, backups::OpenBackup& backup,
+                                           DumpFile& dump) {
     remove_staged(folder);
     std::error_code code;
     if (!fs::create_directory(staged_path(folder), code))
@@ -61,7 +65,7 @@ std::optional<backups::Failure> stage_dump(const Context& context, const WorkFol
                                 "cannot make " + staged_path(folder) + ": " + code.message(), true};
     const auto space = disk_space(folder.path());
     if (!space) return backups::to_failure(space.error());
-    Stage stage(staged_path(folder));
+    Stage stage(context, programs, staged_path(folder));
     const auto take = [&stage](DumpFormat format, const std::string& name, backups::ByteSource& content) {
         return stage.take_file(format, name, content);
     };

@@ -10,9 +10,10 @@
 namespace dbrestore::agent {
 
 // What an earlier attempt left is replaced. Failures: those of
-// backups::unpack.
+// backups::unpack and refuse_format.
 std::optional<backups::Failure> stage_dump(const Context& context, const WorkFolder& folder,
-                                           backups::OpenBackup& backup, DumpFile& dump);
+                                           const RestorePrograms& programs, backups::OpenBackup& backup,
+                                           DumpFile& dump);
 
 void remove_staged(const WorkFolder& folder);
 

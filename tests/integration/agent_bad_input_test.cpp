@@ -105,7 +105,7 @@ TEST_F(AgentBadInput, ADumpThatIsNoWholeDumpIsNamedByWhatIsWrong) {
 TEST_F(AgentBadInput, OtherFormatsAreNamedByTheirContent) {
     start_server();
     write_dump("--\n-- PostgreSQL database dump\n--\nSET statement_timeout = 0;\n");
-    expect_refused(preflight("bad.dump"), "UnsupportedFormat", "plain text");
+    expect_refused(preflight("bad.dump"), "UnsupportedFormat", "plain text, such as SQL");
     write_dump(std::string("\x1f\x8b\x08\x00", 4) + std::string(100, 'x'));
     expect_refused(preflight("bad.dump"), "BackupDamaged", "gzip");
     dump("shop.dir", "shop", {"-Fd"});
