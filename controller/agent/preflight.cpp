@@ -30,7 +30,7 @@ struct Inspection {
     std::optional<ProvenDump> dump;
     bool may_pass = false;                  // something failed that another attempt may find better
     bool archives_wal = true;               // until the server says otherwise
-    std::optional<int64_t> database_bytes;  // of today's
+    std::optional<int64_t> database_bytes = std::nullopt;  // of today's
 };
 
 // Links that would point elsewhere once the files lie one folder deeper, or at what this pod does not have.
