@@ -54,19 +54,31 @@ std::optional<AgentResult> claim(const Context& context, Work& work) {
     return std::nullopt;
 }
 
-std::optional<AgentResult> put_behind_stub(const Context& context, Work& work, bool& was_unclean) {
+std::optional<AgentResult> look_at_control(const Context& context, const Work& work,
+                                           std::optional<ControlLook>& look) {
+    if (work.tree.is_hidden()) return std::nullopt;
+    const std::string& directory = context.request.data_directory;
+    const auto version = data_version(directory);
+    if (!version) return from_error("DataDirectoryDamaged", version.error());
+    auto data = read_control_data(directory, *version);
+    if (!data) return from_error("ControlFileUnreadable", data.error());
+    look = ControlLook{std::move(*data), std::chrono::steady_clock::now()};
+    return std::nullopt;
+}
+
+std::optional<AgentResult> put_behind_stub(const Context& context, Work& work,
+                                           std::optional<ControlLook> look, bool& was_unclean) {
     if (!work.tree.is_hidden()) {
-        const std::string& directory = context.request.data_directory;
-        const auto version = data_version(directory);
-        if (!version) return from_error("DataDirectoryDamaged", version.error());
-        const auto before = read_control_data(directory, *version);
-        if (!before) return from_error("ControlFileUnreadable", before.error());
-        std::this_thread::sleep_for(context.surroundings.control_interval);
-        const auto after = read_control_data(directory, *version);
-        if (!after) return from_error("ControlFileUnreadable", after.error());
-        if (before->text != after->text)
-            return retryable("DatabaseStillRunning", "a server still writes " + directory);
-        was_unclean = !after->shut_down();
+        if (!look) {
+            if (auto failure = look_at_control(context, work, look)) return failure;
+        }
+        std::this_thread::sleep_until(look->time + context.surroundings.control_interval);
+        std::optional<ControlLook> now;
+        if (auto failure = look_at_control(context, work, now)) return failure;
+        if (look->data.text != now->data.text)
+            return retryable("DatabaseStillRunning",
+                             "a server still writes " + context.request.data_directory);
+        was_unclean = !now->data.shut_down();
     }
     if (auto ours = work.folder.still_ours(*work.journal); !ours)
         return failed("TakenOver", to_text(ours.error()));

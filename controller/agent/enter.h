@@ -1,9 +1,11 @@
 #pragma once
 // How each step that works on the stopped database begins.
 
+#include <chrono>
 #include <memory>
 #include <optional>
 
+#include "agent/control_data.h"
 #include "agent/journal.h"
 #include "agent/private_server.h"
 #include "agent/tree.h"
@@ -33,9 +35,21 @@ std::optional<AgentResult> refuse_too_late(const Context& context, const Work& w
 // of refuse_too_late.
 std::optional<AgentResult> claim(const Context& context, Work& work);
 
+// pg_control at a moment. Taken early, it leaves nothing to wait for.
+struct ControlLook {
+    ControlData data;
+    std::chrono::steady_clock::time_point time;
+};
+
+// No look where the files are behind the stub already.
+std::optional<AgentResult> look_at_control(const Context& context, const Work& work,
+                                           std::optional<ControlLook>& look);
+
 // Moves the files behind the stub if they are not there, after a proof that no server writes them: pg_control
-// stands still for two seconds. Tells whether the server had not been shut down cleanly.
-std::optional<AgentResult> put_behind_stub(const Context& context, Work& work, bool& was_unclean);
+// is what it was two seconds before, at the look that is given or at one of its own. Tells whether the server
+// had not been shut down cleanly.
+std::optional<AgentResult> put_behind_stub(const Context& context, Work& work,
+                                           std::optional<ControlLook> look, bool& was_unclean);
 
 std::optional<AgentResult> start_server(const Context& context, const Work& work,
                                         std::unique_ptr<PrivateServer>& server);

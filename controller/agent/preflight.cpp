@@ -28,8 +28,8 @@ struct Inspection {
     std::string version;  // of the data directory; empty where it cannot be read
     std::optional<resources::Backup> backup;
     std::optional<ProvenDump> dump;
-    bool may_pass = false;                  // something failed that another attempt may find better
-    bool archives_wal = true;               // until the server says otherwise
+    bool may_pass = false;     // something failed that another attempt may find better
+    bool archives_wal = true;  // until the server says otherwise
     std::optional<int64_t> database_bytes = std::nullopt;  // of today's
 };
 

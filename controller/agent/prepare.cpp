@@ -155,6 +155,8 @@ AgentResult make_prepared(const Context& context) {
         if (auto failure = claim(context, work)) return *failure;
         return done("an earlier attempt had prepared it");
     }
+    std::optional<ControlLook> look;
+    if (auto failure = look_at_control(context, work, look)) return *failure;
     Source source;
     if (!context.request.undo) {
         if (auto failure = open_source(context, work, source)) return *failure;
@@ -166,7 +168,7 @@ AgentResult make_prepared(const Context& context) {
             return failed("InsufficientSpace", to_text(reserved.error()));
     }
     bool was_unclean = work.journal->was_unclean;
-    if (auto failure = put_behind_stub(context, work, was_unclean)) return *failure;
+    if (auto failure = put_behind_stub(context, work, std::move(look), was_unclean)) return *failure;
     work.journal->was_unclean = was_unclean;
     work.journal->tables = source.archive.count("TABLE") + source.archive.count("FOREIGN TABLE");
     std::string remark =

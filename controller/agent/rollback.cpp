@@ -69,7 +69,7 @@ AgentResult take_back(const Context& context, Work& work) {
     base::Status cleaned = base::success();
     if (catalog_may_hold_ours(work)) {
         bool was_unclean = false;
-        if (auto refused = put_behind_stub(context, work, was_unclean);
+        if (auto refused = put_behind_stub(context, work, std::nullopt, was_unclean);
             refused && refused->reason != "ControlFileUnreadable")
             return *refused;
         if (work.tree.is_hidden()) cleaned = clean_catalog(context, work);

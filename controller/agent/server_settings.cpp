@@ -88,6 +88,8 @@ Settings overrides(const PrivatePlace& place, int major_version) {
         {"idle_in_transaction_session_timeout", "0"},
         {"fsync", "on"},
         {"full_page_writes", "on"},
+        // New segments are written once, not twice.
+        {"wal_init_zero", "off"},
         {"max_wal_size", std::to_string(place.max_wal_size_mb) + "MB"},
         {"maintenance_work_mem", std::to_string(place.maintenance_work_mem_mb) + "MB"},
     };
