@@ -4,9 +4,9 @@
 
 namespace dbrestore::agent {
 
-// Gathers the planner's statistics, as the temporary role: an index on an expression runs the dump's
-// functions here. A table whose functions fail is left without statistics; their number is given. Errors:
-// unavailable.
+// Gathers the planner's statistics over as many connections as the request has jobs, as the temporary role:
+// an index on an expression runs the dump's functions here. A table whose functions fail is left without
+// statistics; their number is given. Errors: unavailable.
 base::Result<int64_t> analyze(const Context& context, const PrivateServer& server, const Journal& journal);
 
 }  // namespace dbrestore::agent

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "agent/text.h"
+#include "backups/ahead.h"
 
 namespace dbrestore::agent {
 
@@ -65,7 +66,8 @@ std::optional<backups::Failure> unpack_backup(const Context& context, backups::O
     if (backup.local && backup.local->is_folder)
         return backups::unpack_folder(backup.local->fd.get(), limits, take_file);
     if (backup.local) backup.stream = std::make_unique<backups::FileSource>(std::move(backup.local->fd));
-    Metered metered(*backup.stream,
+    backups::AheadSource ahead(*backup.stream);
+    Metered metered(ahead,
                     [&](int64_t bytes) { tell_bytes(context, telling, bytes, backup.facts.size_bytes); });
     return backups::unpack(metered, limits, take_file);
 }
