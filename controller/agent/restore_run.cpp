@@ -65,6 +65,17 @@ AgentResult judge_failure(const ErrorCollector& errors, const base::ProcessEnd& 
     return failed("RestoreFailed", text);
 }
 
+// One would hold its locks, and what vacuum may remove in the whole server, for ever.
+std::optional<AgentResult> refuse_prepared(const PrivateServer& server, const Journal& journal) {
+    auto session = server.connect("template1");
+    if (!session) return from_error("PrivateServerFailed", session.error());
+    const auto count =
+        session->value("SELECT count(*) FROM pg_prepared_xacts WHERE database = $1", {journal.new_database});
+    if (!count) return from_error("PrivateServerFailed", count.error());
+    if (*count == "0") return std::nullopt;
+    return failed("RestoreFailed", "the dump must leave no prepared transaction, and leaves " + *count);
+}
+
 }  // namespace
 
 void ErrorCollector::add_line(std::string_view line) {
@@ -145,7 +156,7 @@ std::optional<AgentResult> run_pg_restore(const Context& context, const PrivateS
     ::unlink(list.c_str());
     if (!end) return from_error("AgentFailed", end.error());
     if (full) return failed("InsufficientSpace", "less than 5 % of the volume was left while restoring");
-    if (end->ok()) return std::nullopt;
+    if (end->ok()) return refuse_prepared(server, journal);
     return judge_failure(errors, *end, server);
 }
 
