@@ -63,7 +63,8 @@ base::Status drop_database(const PrivateServer& server, Session& session, const 
         auto inside = server.connect(database);
         if (!inside) return inside.error();
         for (const auto& row : *prepared) {
-            if (auto undone = inside->run("ROLLBACK PREPARED " + quote_literal(row[0])); !undone) return undone;
+            if (auto undone = inside->run("ROLLBACK PREPARED " + quote_literal(row[0])); !undone)
+                return undone;
         }
     }
     return session.run("DROP DATABASE " + quote_identifier(database));
@@ -87,7 +88,8 @@ std::optional<AgentResult> check_names(Session& session, const Journal& journal)
 
 base::Status take_settings_back(Session& elsewhere, const std::string& database) {
     const std::string name = quote_identifier(database);
-    return elsewhere.run("ALTER DATABASE " + name + " RESET ALL;ALTER DATABASE " + name + " IS_TEMPLATE false");
+    return elsewhere.run("ALTER DATABASE " + name + " RESET ALL;ALTER DATABASE " + name +
+                         " IS_TEMPLATE false");
 }
 
 base::Status drop_leftovers(const PrivateServer& server, Session& session, const Journal& journal) {

@@ -45,8 +45,8 @@ std::optional<AgentResult> read_each_relation(Session& superuser, Session& sessi
     for (const auto& row : *relations) {
         const auto read = session.run("SELECT FROM ONLY " + row[0] + " LIMIT 1");
         if (!read && read.error().kind != base::ErrorKind::refused)
-            return failed("VerificationFailed", "cannot read " + one_line(row[0], max_shown_bytes) + ": " +
-                                                    to_text(read.error()));
+            return failed("VerificationFailed",
+                          "cannot read " + one_line(row[0], max_shown_bytes) + ": " + to_text(read.error()));
     }
     return std::nullopt;
 }
@@ -78,8 +78,7 @@ std::optional<AgentResult> read_restored(const Context& context, const PrivateSe
     {
         auto session = server.connect_as_role(journal.role, journal.new_database);
         if (!session) return from_error("VerificationFailed", session.error());
-        if (auto set =
-                session->run("SET default_transaction_read_only = on; SET statement_timeout = '1h'");
+        if (auto set = session->run("SET default_transaction_read_only = on; SET statement_timeout = '1h'");
             !set)
             return from_error("VerificationFailed", set.error());
         verdict = read_each_relation(*superuser, *session);
