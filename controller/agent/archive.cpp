@@ -13,6 +13,7 @@
 #include "agent/fed_process.h"
 #include "agent/sql_script.h"
 #include "agent/text.h"
+#include "backups/dump_contents.h"
 #include "base/files.h"
 #include "base/process.h"
 
@@ -191,6 +192,9 @@ std::optional<Failure> read_archive(const DumpFile& dump, const RestorePrograms&
     if (archive.is_cut)
         return Failure{"UnsupportedFormat",
                        "the dump must have at most " + std::to_string(max_entries) + " entries"};
+    if (dump.format() == DumpFormat::directory) {
+        if (auto refused = backups::check_file_names(dump.fd())) return refused;
+    }
     Run run(dump, {pg_restore, "--schema-only", "--file=-"});
     LineSplitter lines(max_listed_line_bytes);
     run.spec.on_stdout = [&](std::string_view text) {

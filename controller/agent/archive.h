@@ -35,7 +35,7 @@ struct Archive {
 };
 
 // Why pg_restore refuses a dump: DumpTooNew, DumpTruncated, DumpDamaged; AgentFailed where it could not be
-// run.
+// run. UnsafeArchive where it would read files outside of the dump.
 using backups::Failure;
 
 // The table of contents and the definitions; the data is not looked at, but of plain SQL everything is.

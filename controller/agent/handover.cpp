@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "agent/handover_sql.h"
+#include "agent/new_database.h"
 #include "agent/text.h"
 
 namespace dbrestore::agent {
@@ -247,6 +248,7 @@ base::Status lend_to_role(const PrivateServer& server, const Journal& journal) {
 base::Status hand_over(const PrivateServer& server, const Journal& journal) {
     auto old_session = server.connect(journal.database);
     if (!old_session) return old_session.error();
+    if (auto taken = take_settings_back(*old_session, journal.new_database); !taken) return taken;
     auto session = server.connect(journal.new_database);
     if (!session) return session.error();
     const auto owner = session->value("SELECT pg_get_userbyid(datdba) FROM pg_database WHERE datname = $1",

@@ -58,6 +58,25 @@ BEGIN
     END LOOP;
 END $$)sql";
 
+// Whatever the dump has done to it.
+base::Status drop_database(const PrivateServer& server, Session& session, const std::string& database) {
+    const auto exists = session.value("SELECT 1 FROM pg_database WHERE datname = $1", {database});
+    if (!exists) return exists.error();
+    if (exists->empty()) return base::success();
+    if (auto taken = take_settings_back(session, database); !taken) return taken;
+    const auto prepared = session.query("SELECT gid FROM pg_prepared_xacts WHERE database = $1", {database});
+    if (!prepared) return prepared.error();
+    if (!prepared->empty()) {
+        auto inside = server.connect(database);
+        if (!inside) return inside.error();
+        for (const auto& row : *prepared) {
+            if (auto undone = inside->run("ROLLBACK PREPARED " + quote_literal(row[0])); !undone)
+                return undone;
+        }
+    }
+    return session.run("DROP DATABASE " + quote_identifier(database));
+}
+
 base::Error about(const std::string& what, const base::Error& cause) {
     return error(cause.kind, what + ": " + cause.message, cause.hint);
 }
@@ -74,7 +93,13 @@ std::optional<AgentResult> check_names(Session& session, const Journal& journal)
     return std::nullopt;
 }
 
-base::Status drop_leftovers(Session& session, const Journal& journal) {
+base::Status take_settings_back(Session& elsewhere, const std::string& database) {
+    const std::string name = quote_identifier(database);
+    return elsewhere.run("ALTER DATABASE " + name + " RESET ALL;ALTER DATABASE " + name +
+                         " IS_TEMPLATE false");
+}
+
+base::Status drop_leftovers(const PrivateServer& server, Session& session, const Journal& journal) {
     // What an earlier restore kept is no leftover of an Undo: it is closed again, and stays.
     if (journal.undo) {
         const auto kept =
@@ -84,9 +109,7 @@ base::Status drop_leftovers(Session& session, const Journal& journal) {
         return session.run("ALTER DATABASE " + quote_identifier(journal.new_database) +
                            " ALLOW_CONNECTIONS false");
     }
-    if (auto dropped = session.run("DROP DATABASE IF EXISTS " + quote_identifier(journal.new_database));
-        !dropped)
-        return dropped;
+    if (auto dropped = drop_database(server, session, journal.new_database); !dropped) return dropped;
     const auto exists = session.value("SELECT 1 FROM pg_roles WHERE rolname = $1", {journal.role});
     if (!exists) return exists.error();
     if (exists->empty()) return base::success();

@@ -10,8 +10,12 @@
 namespace dbrestore::agent {
 
 // Drops what earlier attempts left. The names hold the restore's UID, so nothing of others can be hit.
-// Errors: failed.
-base::Status drop_leftovers(Session& session, const Journal& journal);
+// `session`: in no database of ours. Errors: failed.
+base::Status drop_leftovers(const PrivateServer& server, Session& session, const Journal& journal);
+
+// While a dump is restored its functions act as the database's owner: nothing that they set of it may reach a
+// session of ours in it, or last. `elsewhere`: a session in another database. Errors: failed.
+base::Status take_settings_back(Session& elsewhere, const std::string& database);
 
 // Undo: the database that comes back and the one it takes the place of are both there. Failures:
 // PreviousDataGone, DatabaseNotFound.

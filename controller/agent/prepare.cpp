@@ -100,7 +100,7 @@ std::optional<AgentResult> make_new_database(const PrivateServer& server, const 
                                              const Archive& archive) {
     auto session = server.connect("template1");
     if (!session) return from_error("PrivateServerFailed", session.error());
-    if (auto dropped = drop_leftovers(*session, journal); !dropped)
+    if (auto dropped = drop_leftovers(server, *session, journal); !dropped)
         return from_error("NewDatabaseFailed", dropped.error());
     if (auto made = make_role_and_database(*session, journal); !made)
         return from_error("NewDatabaseFailed", made.error());

@@ -8,6 +8,10 @@ namespace {
 
 constexpr size_t max_shown_bytes = 200;
 
+constexpr const char* relations_to_read = R"sql(
+SELECT c.oid::regclass FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
+WHERE relkind IN ('r', 'm', 'S') AND relispopulated AND nspname !~ '^(pg_|information_schema$)')sql";
+
 // A crash leaves it behind; the next run, or the rollback, drops it.
 base::Status drop_asking_role(Session& session, const Journal& journal) {
     const auto exists = session.value("SELECT 1 FROM pg_roles WHERE rolname = $1", {journal.role});
@@ -24,14 +28,27 @@ base::Status make_asking_role(Session& session, const Journal& journal) {
     for (const char* setting : {"log_min_messages", "log_min_error_statement"})
         sql += "ALTER ROLE " + role + " SET " + setting + " = 'panic';";
     sql += "GRANT CONNECT ON DATABASE " + quote_identifier(journal.new_database) + " TO " + role + ";";
-    // Before version 14 there is no role that reads everything.
-    if (session.server_version() >= 140000) return session.run(sql + "GRANT pg_read_all_data TO " + role);
+    // Not pg_read_all_data, which reads everybody's password too.
     return session.run(
         sql +
         "DO $$ DECLARE item record; BEGIN FOR item IN SELECT nspname FROM pg_namespace WHERE nspname !~ "
         "'^(pg_|information_schema$)' LOOP EXECUTE format('GRANT USAGE ON SCHEMA %I TO " +
         role + "', item.nspname); EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO " + role +
+        "', item.nspname); EXECUTE format('GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO " + role +
         "', item.nspname); END LOOP; END $$");
+}
+
+// The first row of each relation, but where the role may not run a function that an index needs.
+std::optional<AgentResult> read_each_relation(Session& superuser, Session& session) {
+    const auto relations = superuser.query(relations_to_read);
+    if (!relations) return from_error("VerificationFailed", relations.error());
+    for (const auto& row : *relations) {
+        const auto read = session.run("SELECT FROM ONLY " + row[0] + " LIMIT 1");
+        if (!read && read.error().kind != base::ErrorKind::refused)
+            return failed("VerificationFailed",
+                          "cannot read " + one_line(row[0], max_shown_bytes) + ": " + to_text(read.error()));
+    }
+    return std::nullopt;
 }
 
 std::optional<AgentResult> judge_answer(const base::Result<Rows>& rows,
@@ -49,10 +66,8 @@ std::optional<AgentResult> judge_answer(const base::Result<Rows>& rows,
 
 }  // namespace
 
-std::optional<AgentResult> ask_question(const Context& context, const PrivateServer& server,
-                                        const Journal& journal) {
-    const auto& question = context.request.verification;
-    if (!question) return std::nullopt;
+std::optional<AgentResult> read_restored(const Context& context, const PrivateServer& server,
+                                         const Journal& journal) {
     auto superuser = server.connect(journal.new_database);
     if (!superuser) return from_error("VerificationFailed", superuser.error());
     if (auto dropped = drop_asking_role(*superuser, journal); !dropped)
@@ -63,11 +78,15 @@ std::optional<AgentResult> ask_question(const Context& context, const PrivateSer
     {
         auto session = server.connect_as_role(journal.role, journal.new_database);
         if (!session) return from_error("VerificationFailed", session.error());
-        if (auto set = session->run("SET search_path = public; SET default_transaction_read_only = on; SET "
-                                    "statement_timeout = '1h'");
+        if (auto set = session->run("SET default_transaction_read_only = on; SET statement_timeout = '1h'");
             !set)
             return from_error("VerificationFailed", set.error());
-        verdict = judge_answer(session->query_one(question->query), *question);
+        verdict = read_each_relation(*superuser, *session);
+        if (const auto& question = context.request.verification; question && !verdict) {
+            if (auto set = session->run("SET search_path = public"); !set)
+                return from_error("VerificationFailed", set.error());
+            verdict = judge_answer(session->query_one(question->query), *question);
+        }
     }
     if (auto dropped = drop_asking_role(*superuser, journal); !dropped)
         return from_error("VerificationFailed", dropped.error());

@@ -1,5 +1,6 @@
 #pragma once
-// The restore's own question to the restored data (spec.verification).
+// What is asked of the restored data before it is served: its first rows, and the restore's own question
+// (spec.verification).
 
 #include <optional>
 
@@ -8,10 +9,10 @@
 
 namespace dbrestore::agent {
 
-// Asked in the new database by a role that may read everything and change nothing, since what is asked may
-// run functions of the dump. Nothing where the answer is the expected one, or there is no question; else
-// VerificationFailed.
-std::optional<AgentResult> ask_question(const Context& context, const PrivateServer& server,
-                                        const Journal& journal);
+// By a role that may read what was restored and change nothing: whatever asks a table anything may run
+// functions of the dump, if only because the planner computes what an index has of constants. Nothing where
+// all can be read and the answer is the expected one; else VerificationFailed.
+std::optional<AgentResult> read_restored(const Context& context, const PrivateServer& server,
+                                         const Journal& journal);
 
 }  // namespace dbrestore::agent

@@ -183,6 +183,17 @@ std::optional<AgentResult> RestoreRun::judge(const base::Result<base::ProcessEnd
     return judge_failure(errors_, *end, server_);
 }
 
+// One would hold its locks, and what vacuum may remove in the whole server, for ever.
+std::optional<AgentResult> refuse_prepared(const PrivateServer& server, const Journal& journal) {
+    auto session = server.connect("template1");
+    if (!session) return from_error("PrivateServerFailed", session.error());
+    const auto count =
+        session->value("SELECT count(*) FROM pg_prepared_xacts WHERE database = $1", {journal.new_database});
+    if (!count) return from_error("PrivateServerFailed", count.error());
+    if (*count == "0") return std::nullopt;
+    return failed("RestoreFailed", "the dump must leave no prepared transaction, and leaves " + *count);
+}
+
 }  // namespace
 
 std::optional<AgentResult> run_restore(const Context& context, const PrivateServer& server,
@@ -191,8 +202,9 @@ std::optional<AgentResult> run_restore(const Context& context, const PrivateServ
     const auto programs = find_restore_programs(server.version());
     if (!programs) return failed("AgentFailed", to_text(programs.error()));
     RestoreRun run(context, server, journal, archive, dump, data_path);
-    return dump.format() == DumpFormat::sql ? run.by_psql(programs->psql)
-                                            : run.by_pg_restore(programs->pg_restore);
+    auto failure = dump.format() == DumpFormat::sql ? run.by_psql(programs->psql)
+                                                    : run.by_pg_restore(programs->pg_restore);
+    return failure ? failure : refuse_prepared(server, journal);
 }
 
 }  // namespace dbrestore::agent

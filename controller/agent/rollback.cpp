@@ -42,7 +42,7 @@ base::Status clean_catalog(const Context& context, const Work& work) {
         auto session = (*server)->connect("template1");
         if (!session) return session.error();
         if (auto renamed = rename_back(*session, *work.journal); !renamed) return renamed;
-        if (auto dropped = drop_leftovers(*session, *work.journal); !dropped) return dropped;
+        if (auto dropped = drop_leftovers(**server, *session, *work.journal); !dropped) return dropped;
         if (auto written = session->run("CHECKPOINT"); !written) return written;
     }
     return (*server)->stop();

@@ -96,6 +96,31 @@ void check_superuser(const ServerQuestion& question, Findings& findings) {
                                            "application uses them: the dump must be trusted");
 }
 
+// Handed over to their owners again, these run what the dump says as a superuser: a function, a view's query,
+// and in any table's ANALYZE an index's expressions.
+constexpr const char* objects_of_superusers = R"sql(
+WITH objects(name, owner, classid, objid) AS (
+    SELECT oid::regclass::text, relowner, 'pg_class'::regclass, oid FROM pg_class
+        WHERE relkind IN ('r', 'p', 'v', 'm') AND relpersistence <> 't'
+    UNION ALL SELECT oid::regprocedure::text, proowner, 'pg_proc'::regclass, oid FROM pg_proc WHERE prosecdef
+)
+SELECT name FROM objects JOIN pg_roles r ON r.oid = owner WHERE rolsuper AND objid >= 16384 AND NOT EXISTS (
+    SELECT FROM pg_depend d WHERE d.classid = objects.classid AND d.objid = objects.objid AND d.deptype = 'e') ORDER BY name)sql";
+
+void check_superusers_objects(const ServerQuestion& question, Findings& findings) {
+    const auto owner =
+        ask(question, findings,
+            "SELECT 1 FROM pg_database d JOIN pg_roles r ON r.oid = datdba WHERE rolsuper AND datname = $1",
+            {question.database});
+    if (!owner || !owner->empty()) return;  // said of the database as a whole
+    const auto names = ask(question, findings, objects_of_superusers);
+    if (!names || names->empty()) return;
+    findings.warning("SuperuserOwner",
+                     "a superuser owns " + listed(*names) +
+                         ", and will own what the dump has in their place, whose code then runs with all "
+                         "rights: the dump must be trusted");
+}
+
 void check_unlogged(const ServerQuestion& question, Findings& findings) {
     const auto names = ask(question, findings,
                            "SELECT oid::regclass::text FROM pg_class WHERE relpersistence = 'u' AND relkind "
@@ -108,6 +133,25 @@ void check_unlogged(const ServerQuestion& question, Findings& findings) {
             listed(*names));
 }
 
+// They bring functions that an ordinary role could not have made.
+void warn_of_new_extensions(const ServerQuestion& question, Findings& findings) {
+    const auto untrusted =
+        ask(question, findings,
+            "SELECT name FROM pg_available_extension_versions v WHERE superuser AND NOT trusted AND "
+            "NOT EXISTS (SELECT FROM pg_extension WHERE extname = v.name)");
+    if (!untrusted) return;
+    const std::set<std::string> names(untrusted->begin(), untrusted->end());
+    std::vector<std::string> created;
+    for (const auto& extension : question.archive->definitions.extensions) {
+        if (names.contains(extension.name)) created.push_back(extension.name);
+    }
+    if (!created.empty())
+        findings.warning("NewExtensions",
+                         "only a superuser may create extensions that the dump needs and today's database "
+                         "lacks, and the restore will: " +
+                             listed(created));
+}
+
 void check_extensions(const ServerQuestion& question, Findings& findings) {
     const auto available = ask(question, findings, "SELECT name FROM pg_available_extensions");
     if (!available) return;
@@ -116,9 +160,12 @@ void check_extensions(const ServerQuestion& question, Findings& findings) {
     for (const auto& extension : question.archive->definitions.extensions) {
         if (!known.contains(extension.name)) missing.push_back(extension.name);
     }
-    if (missing.empty()) return findings.passed("ExtensionsAvailable");
-    findings.failed("ExtensionsMissing",
-                    "the dump needs extensions that the server's image does not hold: " + listed(missing));
+    if (!missing.empty())
+        return findings.failed(
+            "ExtensionsMissing",
+            "the dump needs extensions that the server's image does not hold: " + listed(missing));
+    findings.passed("ExtensionsAvailable");
+    warn_of_new_extensions(question, findings);
 }
 
 void check_roles(const ServerQuestion& question, Findings& findings) {
@@ -234,8 +281,9 @@ void check_what_it_lacks(const ServerQuestion& question, Findings& findings) {
 using Check = void (*)(const ServerQuestion&, Findings&);
 constexpr std::array checks_of_server{check_database, check_standby,   check_slots,   check_subscriptions,
                                       check_prepared, check_superuser, check_unlogged};
-constexpr std::array checks_of_dump{check_extensions,        check_roles,         check_encoding,
-                                    check_superuser_entries, check_what_it_lacks, check_nothing_in_the_way};
+constexpr std::array checks_of_dump{
+    check_extensions,         check_roles,         check_encoding,          check_superuser_entries,
+    check_superusers_objects, check_what_it_lacks, check_nothing_in_the_way};
 
 }  // namespace
 

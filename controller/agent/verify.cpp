@@ -8,17 +8,6 @@ namespace dbrestore::agent {
 
 namespace {
 
-// Reads the first row of each relation. As a superuser no policy and no view runs, hence no code of the dump.
-constexpr const char* read_each_relation = R"sql(
-DO $$
-DECLARE item record;
-BEGIN
-    FOR item IN SELECT c.oid::regclass AS name FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-                WHERE relkind IN ('r', 'm', 'S') AND relispopulated AND nspname !~ '^(pg_|information_schema$)' LOOP
-        EXECUTE format('SELECT FROM ONLY %s LIMIT 1', item.name);
-    END LOOP;
-END $$)sql";
-
 constexpr const char* count_tables = R"sql(
 SELECT count(*) FROM pg_class c WHERE relkind IN ('r', 'p', 'f') AND relpersistence <> 't' AND c.oid >= 16384
 AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))sql";
@@ -53,8 +42,6 @@ std::optional<AgentResult> check_new_database(Session& session, const Journal& j
         if (*value != expectation.wanted)
             return failed("VerificationFailed", "found " + *value + " " + expectation.what);
     }
-    if (auto read = session.run(read_each_relation); !read)
-        return from_error("VerificationFailed", read.error());
     return std::nullopt;
 }
 
@@ -68,7 +55,7 @@ AgentResult verify_privately(const Context& context) {
     if (auto failure = start_server(context, work, server)) return *failure;
     AgentResult result = done();
     if (!work.journal->undo) {
-        if (auto failure = ask_question(context, *server, *work.journal)) return *failure;
+        if (auto failure = read_restored(context, *server, *work.journal)) return *failure;
     }
     {
         // A kept database takes no connections, and nothing was written to it since it was served.

@@ -125,8 +125,8 @@ TEST_F(AgentRestore, RollbackOnAnUntouchedVolumeOnlyRemembersThatTheRestoreHasEn
 TEST_F(AgentRestore, ARollbackThatWasInterruptedIsNeverTakenForACommit) {
     restore();
     start_server();
-    // A template cannot be dropped, so the rollback ends between its renames and its end.
-    sql("ALTER DATABASE shop IS_TEMPLATE true", "postgres");
+    // A database with a subscription cannot be dropped, so the rollback ends between its renames and its end.
+    sql("CREATE SUBSCRIPTION feed CONNECTION 'dbname=x' PUBLICATION p WITH (connect = false)");
     stop_server();
     EXPECT_EQ(run_step("rollback").result.reason, "RollbackIncomplete");
     for (const char* step : {"commit", "verify", "prepare"})
