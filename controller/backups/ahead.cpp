@@ -1,7 +1,6 @@
 #include "backups/ahead.h"
 
 #include <algorithm>
-#include <cstring>
 
 namespace dbrestore::backups {
 
@@ -42,7 +41,7 @@ base::Result<size_t> AheadSource::read(char* buffer, size_t size) {
     }
     const std::string& first = blocks_.front();
     const size_t count = std::min(size, first.size() - taken_of_first_);
-    std::memcpy(buffer, first.data() + taken_of_first_, count);
+    std::copy_n(first.data() + taken_of_first_, count, buffer);
     taken_of_first_ += count;
     if (taken_of_first_ == first.size()) {
         blocks_.pop_front();
