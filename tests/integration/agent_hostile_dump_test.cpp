@@ -66,7 +66,8 @@ const Attack attacks[] = {
     {"PublicationOfAllTables", "CREATE PUBLICATION p FOR ALL TABLES", "must be superuser to create FOR ALL"},
     {"ReplicationSlot", "PERFORM pg_create_physical_replication_slot('evil', true)",
      "must be superuser or replication role"},
-    {"UntrustedExtension", "CREATE EXTENSION file_fdw SCHEMA public", "permission denied to create extension \"file_fdw\""},
+    {"UntrustedExtension", "CREATE EXTENSION file_fdw SCHEMA public",
+     "permission denied to create extension \"file_fdw\""},
     {"CatalogUpdate", "UPDATE pg_catalog.pg_authid SET rolsuper = true",
      "permission denied for table pg_authid"},
     {"FunctionInTheCatalog", "CREATE FUNCTION pg_catalog.now2() RETURNS int LANGUAGE sql AS 'SELECT 1'",
@@ -88,7 +89,7 @@ const Attack attacks[] = {
      "FOR "
      "CURRENT_USER SERVER itself OPTIONS (user 'boss', password_required 'false')",
      "password_required=false is superuser-only", "postgres_fdw"},
-    {"UntrustedLanguage", "CREATE FUNCTION public.run() RETURNS int LANGUAGE internal AS 'now'",
+    {"InternalFunction", "CREATE FUNCTION public.run() RETURNS int LANGUAGE internal AS 'now'",
      "permission denied for language internal"},
 };
 

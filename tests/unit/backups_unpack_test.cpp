@@ -183,6 +183,9 @@ TEST(Unpack, a_members_name_is_of_no_matter) {
         EXPECT_EQ(result.reason(), "") << result.failure->message;
         EXPECT_EQ(result.files.count("dump"), 1u);
     }
+    std::string with_nul = tar_of({{std::string(4000, 'n'), a_dump()}});
+    with_nul[with_nul.find("path=nnn") + 7] = '\0';
+    EXPECT_EQ(unpacked(with_nul).files.count("dump"), 1u);
 }
 
 TEST(Unpack, a_bomb_ends_at_what_the_volume_has_to_spare) {

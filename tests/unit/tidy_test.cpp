@@ -223,6 +223,50 @@ TEST(Tidy, nothing_is_left_undone_or_switched_off) {
     }
 }
 
+// What stands between backquotes in the last column of a table.
+std::vector<std::string> quoted_in_last_column(const std::string& line) {
+    std::vector<std::string> names;
+    if (!line.starts_with("| ") || !line.ends_with(" |")) return names;
+    std::string cell = line.substr(0, line.size() - 2);
+    cell.erase(0, cell.rfind("| ") + 2);
+    std::istringstream parts(cell);
+    std::string part;
+    for (bool quoted = false; std::getline(parts, part, '`'); quoted = !quoted) {
+        if (quoted) names.push_back(part);
+    }
+    return names;
+}
+
+// "Suite.Test", or "Suite/Case" of a table of cases.
+bool is_test(const std::vector<std::string>& texts, const std::string& name) {
+    const size_t mark = name.find_first_of("./");
+    if (mark == std::string::npos) return false;
+    const std::string suite = name.substr(0, mark), rest = name.substr(mark + 1);
+    return std::ranges::any_of(texts, [&](const std::string& text) {
+        if (name[mark] == '/')
+            return text.find("TEST_P(" + suite + ", ") != std::string::npos &&
+                   text.find("{\"" + rest + "\",") != std::string::npos;
+        return text.find("(" + suite + ", " + rest + ") {") != std::string::npos;
+    });
+}
+
+TEST(Tidy, the_table_of_hostile_backups_names_tests_that_exist) {
+    const fs::path path = root() / "docs/hostile-backups.md";
+    const Lines lines = lines_of(path);
+    std::vector<std::string> texts;
+    for (const auto& source : sources_below("tests")) texts.push_back(text_of(source));
+    size_t found = 0;
+    for (size_t i = 0; i < lines.size(); ++i) {
+        for (const auto& name : quoted_in_last_column(lines[i])) {
+            ++found;
+            if (!is_test(texts, name)) complain(path, i + 1, "there must be a test " + name);
+        }
+    }
+    EXPECT_GE(found, 60u) << "the table was read";
+    EXPECT_FALSE(is_test(texts, "Tidy.no_such_test"));
+    EXPECT_FALSE(is_test(texts, "HostileFunction/NoSuchCase"));
+}
+
 TEST(Tidy, headers_are_included_once) {
     for (const auto& path : all_sources()) {
         if (path.extension() == ".h" && text_of(path).find("#pragma once\n") != 0)
