@@ -213,7 +213,7 @@ void AgentFaults::expect_served(const std::string& content, size_t kept_at_most)
     for (const std::string& left : {work + "/tree", work + "/ballast", data_directory() + "/PG_VERSION.new"})
         EXPECT_FALSE(fs::exists(left)) << left << " is left";
     const auto version = base::read_file(data_directory() + "/PG_VERSION");
-    EXPECT_EQ(version ? *version : version.error().message, "15\n");
+    EXPECT_EQ(version ? *version : version.error().message, postgres_version() + "\n");
     start_server();
     EXPECT_EQ(difference(content, fingerprint()), "");
     EXPECT_EQ(
