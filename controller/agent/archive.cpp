@@ -83,9 +83,9 @@ std::optional<Failure> judge(const base::Result<base::ProcessEnd>& end, const st
     if (end->ok()) return std::nullopt;
     const std::string said = one_line(errors.empty() ? base::to_text(*end) : errors, 400);
     if (errors.find("unsupported version (") != std::string::npos) {
-        return Failure{
-            "DumpTooNew",
-            "the dump was written by a newer pg_dump than this server's pg_restore can read: " + said};
+        return Failure{"DumpTooNew",
+                       "the dump was written by a newer pg_dump than this server's pg_restore can read: " +
+                           said + "; it must be made by this server's pg_dump, or go into a newer server"};
     }
     if (errors.find("end of file") != std::string::npos || errors.find("too short") != std::string::npos) {
         return Failure{"DumpTruncated", "the dump ends too early: " + said};

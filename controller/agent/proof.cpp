@@ -175,25 +175,26 @@ private:
     }
 
     std::optional<Failure> find_missing_member() const {
-        bool has_large_objects = false;
         for (const auto& entry : proven_.archive.entries) {
-            has_large_objects = has_large_objects || entry.description == "BLOBS";
             const std::string id = entry.line.substr(0, entry.line.find(';'));
             if (entry.description == "TABLE DATA" && !has_member(id))
                 return Failure{"DumpTruncated", "the dump must have a file " + id + ".dat for the data of " +
                                                     one_line(entry.rest, 200)};
+            // Before version 17 all large objects are one entry.
+            const std::string list = "blobs_" + id + ".toc";
+            if (entry.description == "BLOBS" && !members_.contains("blobs.toc") && !members_.contains(list))
+                return Failure{"DumpTruncated",
+                               "the dump must have the list of its large objects, blobs.toc or " + list};
         }
-        return check_large_objects(has_large_objects);
+        return check_large_objects();
     }
 
     // The lists of large objects, "16400 blob_16400.dat" a line, and the files of them must be the same.
-    std::optional<Failure> check_large_objects(bool wanted) const {
+    std::optional<Failure> check_large_objects() const {
         std::set<std::string> listed, there;
-        bool has_list = false;
         for (const auto& name : members_) {
             if (name.starts_with("blob_")) there.insert(name.substr(0, name.find('.')));
             if (!name.ends_with(".toc")) continue;
-            has_list = true;
             const auto text = base::read_file(folder_ + "/" + name, max_head_bytes);
             if (!text) return Failure{"BackupUnreadable", to_text(text.error()), true};
             for (const auto& line : lines_of(*text)) {
@@ -201,8 +202,6 @@ private:
                 listed.insert(file.substr(0, file.find('.')));
             }
         }
-        if (wanted && !has_list)
-            return Failure{"DumpTruncated", "the dump must have the list of its large objects, blobs.toc"};
         if (listed == there) return std::nullopt;
         return Failure{"DumpTruncated", "the dump lists " + std::to_string(listed.size()) +
                                             " large objects, and has files of " +

@@ -13,7 +13,8 @@ from shop import Shop  # noqa: E402
 from support import api  # noqa: E402
 from support.kubectl import ROOT, environment, kubectl, wait_for  # noqa: E402
 
-IMAGES = {f"localhost/dbrestore-{name}" for name in ("operator:dev", "agent:dev", "test-postgres:15", "test-s3:dev")}
+NAMES = ("operator:dev", "agent:dev", "test-postgres:15", "test-postgres:17", "test-s3:dev")
+IMAGES = {f"localhost/dbrestore-{name}" for name in NAMES}
 CRD_NAMES = ["databaserestores.dbrestore.dev", "postgresservers.dbrestore.dev"]
 
 

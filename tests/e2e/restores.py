@@ -138,6 +138,11 @@ def of_shop(shop, path, **options):
     return begin(shop.namespace, server=shop.name, path=path, **options)
 
 
+def undo(restore, server="shop"):
+    reference = {"restoreRef": {"name": restore.name}}
+    return begin(restore.namespace, server=server, type="Undo", undo=reference, dump=None, logical=None)
+
+
 def must_be_as_the_status_says(shop, restore, copies):
     """All new or all old, served, and no trace of the restore."""
     restore.wait_until_ended()

@@ -91,9 +91,6 @@ def test_another_database_of_the_server_is_restored_and_undone(namespace):
     shop.must_hold(before)
     lacking = [f["message"] for f in restore.status["preflight"] if f["check"] == "LeftOutOfTheDump"]
     assert "public.made_later" in lacking[0]
-    undo = restores.begin(
-        namespace, server=shop.name, type="Undo", dump=None, undo={"restoreRef": {"name": restore.name}}
-    )
-    undo.must_succeed()
+    restores.undo(restore, shop.name).must_succeed()
     assert shop.value("SELECT count(*) FROM made_later", database="other") == "0"
     shop.must_hold(before)

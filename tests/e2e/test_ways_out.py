@@ -66,24 +66,13 @@ def test_a_cancel_that_comes_too_late_is_told_so_and_an_undo_brings_the_old_data
     restore.wait_for_reason("Cancelled", "CancelTooLate")
     assert restore.phase == "Succeeded"
     shop.must_hold(copies.of_the_dump)
-    back = undo(shop, restore).must_succeed()
+    back = restores.undo(restore).must_succeed()
     shop.must_hold(copies.before)
     assert not restore.status["previousData"]["available"]
-    forth = undo(shop, back).must_succeed()
+    forth = restores.undo(back).must_succeed()
     shop.must_hold(copies.of_the_dump)
-    undo(shop, restore).wait_until_ended().must_have("Failed", "PreviousDataGone")
+    restores.undo(restore).wait_until_ended().must_have("Failed", "PreviousDataGone")
     assert forth.status["previousData"]["available"]
-
-
-def undo(shop, restore):
-    return restores.begin(
-        shop.namespace,
-        server=shop.name,
-        type="Undo",
-        undo={"restoreRef": {"name": restore.name}},
-        dump=None,
-        logical=None,
-    )
 
 
 def test_what_ran_once_never_runs_again_though_all_objects_are_made_anew(operator, shop):

@@ -146,16 +146,19 @@ TEST_F(AgentBackups, WhatIsWrongInADirectoryDumpIsSeenBeforeTheStop) {
 TEST_F(AgentBackups, ATableOrAListOfLargeObjectsThatIsCutOffIsSeenBeforeTheStop) {
     start_server();
     dump("shop.dir", "shop", {"-Fd", "-Z0"});
-    std::string table;
+    std::string table, list;
     for (const auto& entry : fs::directory_iterator(source("shop.dir"))) {
         const std::string name = entry.path().filename();
         if (name[0] >= '0' && name[0] <= '9' && entry.file_size() > 1000) table = name;
+        if (name.starts_with("blobs") &&
+            (list.empty() || entry.file_size() > fs::file_size(source("shop.dir/" + list))))
+            list = name;
     }
-    ASSERT_FALSE(table.empty());
+    ASSERT_FALSE(table.empty() || list.empty());
     backup_name_ = "shop.dir";
     const AgentRun whole = run(asked("preflight"));
     ASSERT_TRUE(whole.is_done()) << to_text(whole);
-    for (const std::string& name : {table, std::string("blobs.toc")}) {
+    for (const std::string& name : {table, list}) {
         const std::string path = source("shop.dir/" + name), content = content_of(path);
         fs::resize_file(path, content.rfind('\n', content.size() / 2) + 1);
         EXPECT_EQ(reason(), "DumpTruncated") << name;
@@ -165,6 +168,10 @@ TEST_F(AgentBackups, ATableOrAListOfLargeObjectsThatIsCutOffIsSeenBeforeTheStop)
         write("shop.dir/" + name, content);
     }
     EXPECT_EQ(reason(), "");
+    fs::rename(source("shop.dir/" + list), source("kept"));
+    for (const auto& object : agent::lines_of(content_of(source("kept"))))
+        fs::remove(source("shop.dir/" + object.substr(object.find(' ') + 1)));
+    EXPECT_EQ(reason(), "DumpTruncated") << "a list and all that it names";
 }
 
 class AgentS3 : public AgentBackups {

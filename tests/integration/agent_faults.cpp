@@ -217,7 +217,7 @@ void AgentFaults::expect_served(const std::string& content, size_t kept_at_most)
     EXPECT_TRUE(!fs::exists(work + "/tree") || fs::is_empty(work + "/tree"))
         << "files are left behind the stub";
     const auto version = base::read_file(data_directory() + "/PG_VERSION");
-    EXPECT_EQ(version ? *version : version.error().message, "15\n");
+    EXPECT_EQ(version ? *version : version.error().message, postgres_version() + "\n");
     start_server();
     EXPECT_EQ(difference(content, fingerprint()), "");
     EXPECT_EQ(

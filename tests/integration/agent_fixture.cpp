@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <set>
@@ -168,8 +169,13 @@ Output run_as_postgres(const std::vector<std::string>& arguments,
     return output;
 }
 
+std::string postgres_version() {
+    const char* version = std::getenv("DBRESTORE_TEST_POSTGRES");
+    return version != nullptr ? version : "15";
+}
+
 std::string program(const std::string& name) {
-    const auto path = agent::find_program(name, "15");
+    const auto path = agent::find_program(name, postgres_version());
     return path ? *path : name;
 }
 

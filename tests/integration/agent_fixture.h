@@ -103,6 +103,8 @@ private:
 std::vector<std::string> as_postgres(const std::vector<std::string>& arguments);
 Output run_as_postgres(const std::vector<std::string>& arguments,
                        const std::map<std::string, std::string>& environment = {});
+// The major version of the PostgreSQL that is tested with: DBRESTORE_TEST_POSTGRES, or 15.
+std::string postgres_version();
 std::string program(const std::string& name);  // of PostgreSQL
 std::string suite_folder();
 std::string support_file(const std::string& name);

@@ -23,9 +23,13 @@ agent::PrivatePlace place_in(const std::string& folder, int64_t port) {
             64};
 }
 
+Settings overrides_in(const agent::PrivatePlace& place) {
+    return agent::overrides(place, std::stoi(postgres_version()));
+}
+
 std::vector<std::string> override_names() {
     std::vector<std::string> names;
-    for (const auto& [name, value] : agent::overrides(place_in("", 1), 15)) names.push_back(name);
+    for (const auto& [name, value] : overrides_in(place_in("", 1))) names.push_back(name);
     return names;
 }
 
@@ -63,7 +67,7 @@ protected:
     }
     void observe() {
         const auto place = place_in(folder(), port());
-        const Settings ours = agent::overrides(place, 15);
+        const Settings ours = overrides_in(place);
         std::ofstream configuration(data_directory() + "/postgresql.auto.conf", std::ios::app);
         std::vector<std::string> pod_arguments;
         for (const auto& [name, value] : ours) {
@@ -111,7 +115,7 @@ protected:
 TEST_P(PrivateServerSettings, Win) {
     const std::string name = GetParam();
     std::string wanted;
-    for (const auto& [key, value] : agent::overrides(place_in(folder(), port()), 15)) {
+    for (const auto& [key, value] : overrides_in(place_in(folder(), port()))) {
         if (key == name) wanted = value;
     }
     ASSERT_TRUE(seen().contains(name));

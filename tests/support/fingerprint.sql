@@ -10,7 +10,7 @@ SET row_security = off;
 SET statement_timeout = 0;
 
 CREATE FUNCTION pg_temp.acl(items aclitem[], kind "char", owner oid) RETURNS text LANGUAGE sql AS $$
-    SELECT coalesce(string_agg(item::text, ',' ORDER BY item::text), '') FROM unnest(coalesce(items, acldefault(kind, owner))) AS item $$;
+    SELECT coalesce(string_agg(item::text, ',' ORDER BY item::text COLLATE "C"), '') FROM unnest(coalesce(items, acldefault(kind, owner))) AS item $$;
 CREATE FUNCTION pg_temp.is_ours(class oid, object oid) RETURNS boolean LANGUAGE sql AS $$
     SELECT (object >= 16384 OR (class = 'pg_namespace'::regclass AND object = 'public'::regnamespace))
        AND NOT EXISTS (SELECT FROM pg_depend WHERE classid = class AND objid = object AND deptype = 'e') $$;
@@ -32,7 +32,7 @@ SELECT 'relation ' || c.oid::regclass, relkind, relpersistence, pg_get_userbyid(
        CASE WHEN relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END
 FROM pg_class c WHERE relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND pg_temp.is_ours('pg_class'::regclass, c.oid) AND relpersistence <> 't' ORDER BY 1;
 SELECT 'column ' || attrelid::regclass || '.' || quote_ident(attname), format_type(atttypid, atttypmod), attnotnull, attidentity, attgenerated,
-       attstorage, coalesce(attstattarget, -1), attcollation::regcollation, pg_get_expr(adbin, adrelid), (SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(attacl) AS a)
+       attstorage, coalesce(attstattarget, -1), attcollation::regcollation, pg_get_expr(adbin, adrelid), (SELECT string_agg(a::text, ',' ORDER BY a::text COLLATE "C") FROM unnest(attacl) AS a)
 FROM pg_attribute a JOIN pg_class c ON c.oid = attrelid LEFT JOIN pg_attrdef d ON adrelid = attrelid AND adnum = attnum
 WHERE attnum > 0 AND NOT attisdropped AND relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND pg_temp.is_ours('pg_class'::regclass, attrelid) AND relpersistence <> 't' ORDER BY 1;
 SELECT 'sequence definition ' || seqrelid::regclass, seqtypid::regtype, seqstart, seqincrement, seqmax, seqmin, seqcache, seqcycle
@@ -68,7 +68,7 @@ SELECT 'publication ' || quote_ident(pubname), pg_get_userbyid(pubowner), puball
        (SELECT string_agg(prrelid::regclass || coalesce(' ' || pg_get_expr(prqual, prrelid), ''), ',' ORDER BY prrelid::regclass::text) FROM pg_publication_rel WHERE prpubid = p.oid)
 FROM pg_publication p ORDER BY 1;
 SELECT 'default privileges ' || defaclrole::regrole, coalesce(nullif(defaclnamespace, 0)::regnamespace::text, ''), defaclobjtype,
-       (SELECT string_agg(a::text, ',' ORDER BY a::text) FROM unnest(defaclacl) AS a) FROM pg_default_acl ORDER BY 1, 2, 3;
+       (SELECT string_agg(a::text, ',' ORDER BY a::text COLLATE "C") FROM unnest(defaclacl) AS a) FROM pg_default_acl ORDER BY 1, 2, 3;
 SELECT 'comment ' || i.type || ' ' || i.identity, description FROM pg_description CROSS JOIN pg_identify_object(classoid, objoid, objsubid) i
 WHERE pg_temp.is_ours(classoid, objoid) OR classoid = 'pg_extension'::regclass ORDER BY 1;
 
