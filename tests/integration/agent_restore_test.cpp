@@ -164,6 +164,32 @@ TEST_F(AgentRestore, WhileFilesAreBehindTheStubNoServerStartsAndNoInitdbRuns) {
     EXPECT_EQ(sql("SELECT count(*) FROM shop.orders"), "300");
 }
 
+TEST_F(AgentRestore, KeepsWhatOrdersTheTextOfADatabase) {
+    // The catalog's columns of it have another name in each version.
+    const std::string provider =
+        "SELECT concat_ws(' ', datlocprovider, to_jsonb(d)->>'daticulocale', to_jsonb(d)->>'datlocale', "
+        "to_jsonb(d)->>'daticurules') FROM pg_database d WHERE datname = 'shop'";
+    const int version = std::stoi(postgres_version());
+    std::map<std::string, std::string> wanted{{"i de-DE", "icu ICU_LOCALE 'de-DE'"}};
+    if (version >= 16) wanted["i de-DE &a < g"] = "icu ICU_LOCALE 'de-DE' ICU_RULES '&a < g'";
+    if (version >= 17) wanted["b C.UTF-8"] = "builtin BUILTIN_LOCALE 'C.UTF-8'";
+    for (const auto& [told, locale] : wanted) {
+        start_server();
+        sql("DROP DATABASE IF EXISTS dbrestore_old_0a1b2c3d", "postgres");
+        sql("DROP DATABASE shop", "postgres");
+        sql("CREATE DATABASE shop TEMPLATE template0 OWNER app LOCALE_PROVIDER " + locale, "postgres");
+        sql("CREATE TABLE kept AS SELECT 1 AS id");
+        dump("shop.dump");
+        stop_server();
+        ++restore_uid_.back();
+        restore();
+        start_server();
+        EXPECT_EQ(sql("SELECT id FROM kept"), "1");
+        EXPECT_EQ(sql(provider), told);
+        stop_server();
+    }
+}
+
 TEST_F(AgentRestore, CleanupDropsTheKeptDatabaseOnceAndOnlyOurs) {
     restore();
     start_server();
