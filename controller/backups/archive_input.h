@@ -63,4 +63,19 @@ private:
     std::unique_ptr<archive, Closer> archive_;  // last: it may read while it is freed
 };
 
+// The member of a tar archive whose header was read last.
+class MemberSource final : public ByteSource {
+public:
+    explicit MemberSource(ArchiveInput& input) : input_(input) {}
+    base::Result<size_t> read(char* buffer, size_t size) override {
+        const la_ssize_t count = archive_read_data(input_.get(), buffer, size);
+        if (count < 0) return input_.failure("the tar archive is damaged or ends too early");
+        if (auto whole = input_.whole(); !whole) return whole.error();
+        return static_cast<size_t>(count);
+    }
+
+private:
+    ArchiveInput& input_;
+};
+
 }  // namespace dbrestore::backups

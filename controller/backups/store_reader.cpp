@@ -6,6 +6,7 @@
 #include <array>
 #include <filesystem>
 
+#include "backups/describe.h"
 #include "backups/http.h"
 #include "backups/s3.h"
 #include "backups/unpack.h"
@@ -20,6 +21,9 @@ constexpr size_t max_secret_bytes = 64 << 10;
 constexpr size_t max_page_bytes = 16 << 20;
 constexpr int max_pages = 100;  // of a thousand objects
 constexpr size_t max_name_bytes = 1024;
+// Of backups in a bucket: each costs a request at every listing (decision 0018).
+constexpr size_t max_described_objects = 10;
+constexpr std::chrono::seconds describing_patience{10};
 constexpr const char* default_region = "us-east-1";
 constexpr std::array sidecars{".md5",  ".sha1", ".sha256", ".sha512", ".asc", ".sig",
                               ".json", ".log",  ".txt",    ".tmp",    ".part"};
@@ -127,10 +131,13 @@ MaybeFailure open_stream(HttpRequest request, const std::string& identity, OpenB
     return std::nullopt;
 }
 
+std::string local_path(const resources::Store& store, const std::string& name) {
+    return store.path.empty() ? name : store.path + "/" + name;
+}
+
 MaybeFailure open_local(const resources::Store& store, const StoreAccess& access, const std::string& identity,
                         OpenBackup& backup) {
-    const std::string path = store.path.empty() ? backup.facts.name : store.path + "/" + backup.facts.name;
-    auto file = open_beneath(access.source_directory, path);
+    auto file = open_beneath(access.source_directory, local_path(store, backup.facts.name));
     if (!file) {
         Failure failure = to_failure(file.error());
         if (file.error().kind == base::ErrorKind::invalid) failure.reason = "UnsupportedFormat";
@@ -148,6 +155,60 @@ MaybeFailure open_local(const resources::Store& store, const StoreAccess& access
     backup.facts.identity = file->identity;
     backup.local = std::move(*file);
     return std::nullopt;
+}
+
+// The first bytes of a source, as if it ended there.
+class Head final : public ByteSource {
+public:
+    explicit Head(ByteSource& inner) : inner_(inner) {}
+    base::Result<size_t> read(char* buffer, size_t size) override {
+        if (left_ == 0) return size_t{0};
+        auto count = inner_.read(buffer, std::min(size, left_));
+        failed_ = !count;
+        if (count) left_ -= *count;
+        return count;
+    }
+    bool failed() const { return failed_; }
+
+private:
+    ByteSource& inner_;
+    size_t left_ = describing_bytes;
+    bool failed_ = false;
+};
+
+// False where the store itself fails.
+bool describe_object(HttpRequest request, const resources::S3Location& location, resources::Backup& backup) {
+    request.url = s3_object_url(location, backup.name);
+    request.headers.push_back("Range: bytes=0-" + std::to_string(describing_bytes - 1));
+    auto source = HttpSource::open(std::move(request), backup.identity);
+    if (!source) return source.error().kind != base::ErrorKind::unavailable;
+    Head head(**source);
+    describe(head, backup);
+    return !head.failed();
+}
+
+void describe_objects(const resources::S3Location& location, const StoreAccess& access,
+                      std::vector<resources::Backup>& newest_first) {
+    HttpRequest request;
+    if (s3_request(location, access, request)) return;
+    request.limits.attempts = 1;
+    request.limits.connect = request.limits.stall = describing_patience;
+    request.limits.min_bytes = describing_bytes;
+    for (size_t i = 0; i < std::min(newest_first.size(), max_described_objects); ++i) {
+        if (!describe_object(request, location, newest_first[i])) return;
+    }
+}
+
+void describe_file(const resources::Store& store, const StoreAccess& access, resources::Backup& backup) {
+    auto file = open_beneath(access.source_directory, local_path(store, backup.name));
+    if (!file) return;
+    const bool is_folder = file->is_folder;
+    if (is_folder) file = open_beneath(file->fd.get(), "toc.dat");
+    if (!file || file->is_folder) return;
+    FileSource source(std::move(file->fd));
+    Head head(source);
+    if (is_folder) return describe_directory(head, backup);
+    describe(head, backup);
 }
 
 bool is_sidecar(const resources::Backup& backup) {
@@ -176,6 +237,12 @@ MaybeFailure list_backups(const resources::Store& store, const StoreAccess& acce
     std::erase_if(backups, [](const auto& backup) { return backup.name.size() > max_name_bytes; });
     resources::sort_newest_first(backups);
     return std::nullopt;
+}
+
+void describe_backups(const resources::Store& store, const StoreAccess& access,
+                      std::vector<resources::Backup>& newest_first) {
+    if (store.s3) return describe_objects(*store.s3, access, newest_first);
+    for (auto& backup : newest_first) describe_file(store, access, backup);
 }
 
 MaybeFailure open_backup(const resources::Store& store, const StoreAccess& access, const std::string& name,

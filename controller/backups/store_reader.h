@@ -37,6 +37,11 @@ struct OpenBackup {
 std::optional<Failure> list_backups(const resources::Store& store, const StoreAccess& access,
                                     std::vector<resources::Backup>& backups);
 
+// Describes them as far as that is cheap: all where they lie on a volume, the newest few where each costs a
+// request. One that cannot be read is left as it is, and a store that fails is asked for no more of them.
+void describe_backups(const resources::Store& store, const StoreAccess& access,
+                      std::vector<resources::Backup>& newest_first);
+
 // `identity`: empty, or what the backup must still be (BackupChanged). Failures: as above.
 std::optional<Failure> open_backup(const resources::Store& store, const StoreAccess& access,
                                    const std::string& name, const std::string& identity, OpenBackup& backup);

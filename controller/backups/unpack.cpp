@@ -63,20 +63,6 @@ private:
     Budget& budget_;
 };
 
-class Member final : public ByteSource {
-public:
-    explicit Member(ArchiveInput& input) : input_(input) {}
-    base::Result<size_t> read(char* buffer, size_t size) override {
-        const la_ssize_t count = archive_read_data(input_.get(), buffer, size);
-        if (count < 0) return input_.failure("the tar archive is damaged or ends too early");
-        if (auto whole = input_.whole(); !whole) return whole.error();
-        return static_cast<size_t>(count);
-    }
-
-private:
-    ArchiveInput& input_;
-};
-
 Failure unsupported(std::string_view head, const std::string& where) {
     return {"UnsupportedFormat",
             where + " is " + foreign_format_of(head) +
@@ -157,7 +143,7 @@ private:
         const size_t slash = path.rfind('/');
         const std::string folder = slash == std::string::npos ? "" : path.substr(0, slash);
         const std::string base_name = path.substr(slash == std::string::npos ? 0 : slash + 1);
-        Member member(input_);
+        MemberSource member(input_);
         Counted counted(member, budget_);
         PeekedSource content(counted);
         if (is_directory_member(base_name)) return take_member(folder, base_name, shown, content);

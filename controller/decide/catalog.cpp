@@ -55,13 +55,31 @@ CreateJob catalog_job(const ServerWorld& world, const Store& store, const StoreS
     return CreateJob{job_manifest(recipe, inferred, *world.workload)};
 }
 
+// Of a bucket only the newest are looked into; what was seen of one stays true as long as it is the same.
+void keep_what_was_seen(const std::vector<resources::ListedBackup>& before, const std::string& store,
+                        resources::Backup& backup) {
+    if (!backup.format.empty()) return;
+    const auto same = std::ranges::find_if(before, [&](const auto& listed) {
+        return listed.store == store && listed.backup.name == backup.name &&
+               listed.backup.completion_time == backup.completion_time &&
+               listed.backup.size_bytes == backup.size_bytes;
+    });
+    if (same == before.end()) return;
+    backup.format = same->backup.format;
+    backup.server_version = same->backup.server_version;
+}
+
 void take_list(const Store& store, const AgentResult& result, StoreStatus& listing, ServerStatus& status) {
     listing.reason = result.reason;
     listing.message = result.message;
     if (result.outcome != AgentResult::Outcome::done) return;  // what was known before is better than nothing
     listing.backup_count = result.backup_count;
+    const auto before = status.backups;
     std::erase_if(status.backups, [&](const auto& listed) { return listed.store == store.name; });
-    for (const auto& backup : result.backups) status.backups.push_back({store.name, store.kind, backup});
+    for (auto backup : result.backups) {
+        keep_what_was_seen(before, store.name, backup);
+        status.backups.push_back({store.name, store.kind, std::move(backup)});
+    }
     std::ranges::stable_sort(status.backups, std::greater<>(),
                              [](const auto& listed) { return listed.backup.completion_time; });
     size_t bytes = 0, kept = 0;

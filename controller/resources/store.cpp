@@ -53,13 +53,15 @@ nlohmann::json to_json(const Store& s) {
 
 Backup backup_from_json(const nlohmann::json& document) {
     return {text_at(document, "name"), time_at(document, "completionTime"), integer_at(document, "sizeBytes"),
-            text_at(document, "identity")};
+            text_at(document, "identity"), text_at(document, "format"), text_at(document, "serverVersion")};
 }
 
 nlohmann::json to_json(const Backup& b) {
     nlohmann::json document{{"name", b.name}, {"sizeBytes", b.size_bytes}};
     put(document, "completionTime", b.completion_time);
     put(document, "identity", b.identity);
+    put(document, "format", b.format);
+    put(document, "serverVersion", b.server_version);
     return document;
 }
 

@@ -40,6 +40,8 @@ struct Backup {
     std::optional<base::Time> completion_time;  // when it was written there
     int64_t size_bytes = 0;
     std::string identity;  // another one means another content: an ETag, or size and time
+    // What its first bytes tell, where they were looked at: custom, tar, directory or plain; "15.18".
+    std::string format{}, server_version{};
 
     bool operator==(const Backup&) const = default;
 };

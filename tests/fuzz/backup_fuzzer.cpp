@@ -1,7 +1,11 @@
-// A backup: compression, tar archive, dump. What comes out of whatever bytes has a name of ours and a bound.
+// A backup: compression, tar archive, dump, and the dump's own head and table of contents. What comes out of
+// whatever bytes has a name of ours and a bound.
 
+#include <cctype>
 #include <set>
 
+#include "backups/describe.h"
+#include "backups/dump_contents.h"
 #include "backups/unpack.h"
 #include "fuzz/properties.h"
 #include "support/archives.h"
@@ -37,10 +41,31 @@ void check(std::string_view input) {
     if (!failure) require(!names.empty(), "success is a dump");
 }
 
+// The same bytes as the head of a backup, and as a table of contents.
+void check_head(std::string_view input) {
+    const std::string bytes(input.substr(std::min<size_t>(1, input.size())));
+    resources::Backup facts;
+    test::TextSource head(bytes);
+    backups::describe(head, facts);
+    const std::set<std::string> formats{"", "custom", "tar", "directory", "plain"};
+    require(formats.contains(facts.format), "a format has a name of pg_dump's", facts.format);
+    require(facts.server_version.size() <= 20, "a version is short", facts.server_version);
+    for (const char c : facts.server_version)
+        require(std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.', "a version can be shown",
+                facts.server_version);
+    test::TextSource toc(bytes, 3);
+    const auto read = backups::for_each_file_name(toc, [](const std::string& name) {
+        require(!name.empty(), "a file that is named has a name");
+        return base::success();
+    });
+    if (!read) require(!read.error().message.empty(), "what cannot be read says so");
+}
+
 }  // namespace
 }  // namespace dbrestore::fuzz
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     dbrestore::fuzz::check(dbrestore::fuzz::text_of(data, size));
+    dbrestore::fuzz::check_head(dbrestore::fuzz::text_of(data, size));
     return 0;
 }

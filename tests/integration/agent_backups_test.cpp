@@ -2,6 +2,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <set>
 
 #include "agent/text.h"
 #include "base/files.h"
@@ -78,6 +79,14 @@ protected:
         const fs::path path = folder() + "/store/" + file;
         fs::create_directories(path.parent_path());
         std::ofstream(path) << content << "\n";
+    }
+    // Name, format and major version of each backup that was listed.
+    static std::set<std::string> seen_in(const AgentRun& listed) {
+        std::set<std::string> seen;
+        for (const auto& backup : listed.result.backups)
+            seen.insert(backup.name + " " + backup.format + " " +
+                        backup.server_version.substr(0, backup.server_version.find('.')));
+        return seen;
     }
     std::string reason() { return run(asked("preflight")).result.reason; }
 
@@ -174,6 +183,26 @@ TEST_F(AgentBackups, ATableOrAListOfLargeObjectsThatIsCutOffIsSeenBeforeTheStop)
     EXPECT_EQ(reason(), "DumpTruncated") << "a list and all that it names";
 }
 
+TEST_F(AgentBackups, TheCatalogOfAClaimSaysWhatEachBackupIs) {
+    start_server();
+    dump("shop.dir", "shop", {"-Fd"});
+    dump("shop.tar", "shop", {"-Ft"});
+    write("dir.tar.zst", compressed(test::tar_of(members_of("shop.dir")), "zstd"));
+    write("plain.sql.xz", compressed("--\n-- PostgreSQL database dump\n--\n", "xz"));
+    write("cut.dump", content_of(source("shop.dump")).substr(0, 30));
+    write("noise", std::string(300'000, '\x8b'));
+    write("empty", "");
+    fs::create_symlink("/etc/passwd", source("link"));
+    store_.name = "by-hand";
+    store_.claim_name = "dumps";
+    const AgentRun listed = run(asked("catalog"));
+    ASSERT_TRUE(listed.is_done()) << to_text(listed);
+    EXPECT_EQ(seen_in(listed),
+              (std::set<std::string>{"shop.dump custom 15", "shop.dir directory 15", "shop.tar tar 15",
+                                     "dir.tar.zst directory 15", "plain.sql.xz plain ", "cut.dump custom ",
+                                     "noise  ", "empty  "}));
+}
+
 class AgentS3 : public AgentBackups {
 protected:
     void SetUp() override {
@@ -240,6 +269,22 @@ TEST_F(AgentS3, TheCatalogListsWhatIsThere) {
     EXPECT_EQ(listed.result.backup_count, 2);
     ASSERT_EQ(listed.result.backups.size(), 2u);
     EXPECT_EQ(listed.result.backups[0].size_bytes, static_cast<int64_t>(fs::file_size(source("shop.dump"))));
+    EXPECT_EQ(seen_in(listed),
+              (std::set<std::string>{"monday.dump custom 15", "week/sunday.dump custom 15"}));
+}
+
+// Larger than what is asked for of each; and only the newest few are asked for at all.
+TEST_F(AgentS3, TheCatalogLooksAtTheFirstBytesOfTheNewest) {
+    write("large", test::dump_like(1, 3 << 20));
+    write("archive", compressed(test::tar_of({{"a.pgsql", content_of(source("shop.dump"))}}), "gzip"));
+    server_->put(source("large"), "nightly/large");
+    std::this_thread::sleep_for(std::chrono::milliseconds(1100));
+    for (int i = 0; i < 10; ++i) server_->put(source("archive"), "nightly/" + std::to_string(i) + ".tar.gz");
+    std::set<std::string> expected{"large  "};
+    for (int i = 0; i < 10; ++i) expected.insert(std::to_string(i) + ".tar.gz custom 15");
+    EXPECT_EQ(seen_in(run(asked("catalog"))), expected);
+    for (int i = 0; i < 10; ++i) server_->remove("nightly/" + std::to_string(i) + ".tar.gz");
+    EXPECT_EQ(seen_in(run(asked("catalog"))), std::set<std::string>{"large custom "});
 }
 
 class AgentWeb : public AgentBackups {

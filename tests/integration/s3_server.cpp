@@ -70,6 +70,10 @@ void S3Server::put(const std::string& file, const std::string& key) const {
     ask("/" + key, {"-T", file});
 }
 
+void S3Server::remove(const std::string& key) const {
+    ask("/" + key, {"-X", "DELETE"});
+}
+
 void S3Server::ask(const std::string& path, const std::vector<std::string>& arguments) const {
     base::ProcessSpec spec;
     spec.arguments = {"curl",

@@ -24,6 +24,7 @@ public:
     std::string endpoint() const;  // https://127.0.0.1:PORT
     std::string authority_pem() const { return authority_pem_; }
     void put(const std::string& file, const std::string& key) const;
+    void remove(const std::string& key) const;
 
 private:
     // By curl, whose arguments come behind the URL.

@@ -198,6 +198,32 @@ TEST(Catalog, lists_one_store_after_the_other_and_again_after_the_interval) {
     EXPECT_TRUE(asks_for<decide::DeleteJob>(plan)) << "the last Job of each store is enough";
 }
 
+TEST(Catalog, what_was_seen_of_a_backup_stays_while_it_is_the_same) {
+    decide::ServerWorld world = a_server_with_stores();
+    world.server.stores.resize(1);
+    const auto listed = [](resources::Backup backup, const char* format, const char* version) {
+        backup.format = format;
+        backup.server_version = version;
+        return resources::ListedBackup{"nightly", "Scheduled", backup};
+    };
+    const resources::Backup monday{"monday", noon, 1, ""},
+        sunday{"sunday", noon - std::chrono::hours(24), 1, ""};
+    world.server.status.backups = {listed(monday, "custom", "15.17"), listed(sunday, "custom", "15.17")};
+    round(world);
+    const Plan plan = round(world);
+    resources::AgentResult found;
+    found.outcome = resources::AgentResult::Outcome::done;
+    found.backups = {listed({"tuesday", noon + std::chrono::hours(24), 1, ""}, "tar", "15.18").backup, monday,
+                     sunday};
+    found.backups[2].size_bytes = 2;
+    end_job(world, plan, found);
+    round(world);
+    std::vector<std::string> seen;
+    for (const auto& [store, kind, backup] : world.server.status.backups)
+        seen.push_back(backup.name + " " + backup.format + " " + backup.server_version);
+    EXPECT_EQ(seen, (std::vector<std::string>{"tuesday tar 15.18", "monday custom 15.17", "sunday  "}));
+}
+
 TEST(Catalog, says_what_failed_and_keeps_what_was_known) {
     decide::ServerWorld world = a_server_with_stores();
     world.server.stores.resize(1);

@@ -14,7 +14,7 @@ resources::CronJob cron_job(bool suspended) {
 }
 
 // As the database is about to be scaled down, with the fence up.
-WorldBuilder while_stopping() {
+WorldBuilder stopping_with_cron_jobs() {
     return a_restore().in(Phase::stopping).asked_to_stop().with_fence().where([](World& w) {
         w.fresh = true;
         w.server->suspend = {"backup", "report", "gone"};
@@ -25,16 +25,17 @@ WorldBuilder while_stopping() {
 const std::vector<resources::PausedCronJob> noted{{"backup", false}, {"report", true}};
 
 TEST(CronJobs, are_noted_then_paused_before_the_database_is_stopped) {
-    const World first = while_stopping();
+    const World first = stopping_with_cron_jobs();
     const Plan plan = decide::decide(first);
     const auto* save = find_action<decide::SaveLock>(plan);
     ASSERT_NE(save, nullptr) << told(plan);
     EXPECT_EQ(save->lock.paused, noted);
     EXPECT_EQ(save->lock.fence, first.server->lock.fence) << "the rest of the lock stays";
     check({
-        {"what runs is paused", while_stopping().where([](World& w) { w.server->lock.paused = noted; }),
+        {"what runs is paused",
+         stopping_with_cron_jobs().where([](World& w) { w.server->lock.paused = noted; }),
          "SuspendCronJob(backup)"},
-        {"then the database is stopped", while_stopping().where([](World& w) {
+        {"then the database is stopped", stopping_with_cron_jobs().where([](World& w) {
              w.server->lock.paused = noted;
              w.cron_jobs["backup"].suspended = true;
          }),
@@ -62,7 +63,7 @@ TEST(CronJobs, run_again_as_they_did_before_the_lock_is_freed) {
 }
 
 TEST(CronJobs, that_somebody_resumes_meanwhile_are_paused_again_and_given_back) {
-    World world = while_stopping().where([](World& w) {
+    World world = stopping_with_cron_jobs().where([](World& w) {
         w.server->lock.paused = noted;
         w.cron_jobs["backup"].suspended = true;
         w.cron_jobs["report"].suspended = false;
