@@ -288,13 +288,15 @@ std::vector<std::string> server_arguments(const nlohmann::json& container) {
 }
 
 Inference infer(const resources::PostgresServer& server, const std::optional<resources::Workload>& workload) {
-    if (server.workload_kind != "StatefulSet") {
-        return NotInferable{"NotSupportedYet", "`spec.workloadRef.kind` must be StatefulSet in this version"};
-    }
+    const std::string name = server.workload_kind + " \"" + server.workload_name + "\"";
     if (!workload) {
-        return NotInferable{"WorkloadNotFound", server.workload_kind + " \"" + server.workload_name +
-                                                    "\" does not exist in namespace " +
-                                                    server.meta.namespace_name};
+        return NotInferable{"WorkloadNotFound",
+                            name + " does not exist in namespace " + server.meta.namespace_name};
+    }
+    if (workload->pod_spec.is_null()) {
+        return NotInferable{"ClaimNotFound",
+                            "no volume of " + name +
+                                " is a claim; that of the data directory must be a PersistentVolumeClaim"};
     }
     return Inferrer(server, *workload).run();
 }
