@@ -171,7 +171,19 @@ TEST(Inference, finds_the_container_among_several) {
                   g.server.overrides.container = "postgres";
               }).container,
               "postgres");
+    EXPECT_EQ(inferred_from([&](Given& g) {
+                  add(g, R"({"name": "exporter", "image": "quay.io/postgres-exporter:1"})");
+              }).container,
+              "postgres")
+        << "an exporter has no data";
     EXPECT_EQ(reason_against([&](Given& g) {
+                  json second = g.container();
+                  second["name"] = "second";
+                  g.workload.pod_spec["containers"].push_back(second);
+              }),
+              "ContainerUnknown");
+    EXPECT_EQ(reason_against([&](Given& g) {
+                  g.container()["volumeMounts"] = json::array();
                   add(g, R"({"name": "exporter", "image": "quay.io/postgres-exporter:1"})");
               }),
               "ContainerUnknown");
