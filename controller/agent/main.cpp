@@ -57,6 +57,7 @@ int run_step(const dbrestore::agent::Step& step) {
     namespace agent = dbrestore::agent;
     agent::Surroundings surroundings;
     surroundings.pod_uid = environment(dbrestore::resources::pod_uid_variable);
+    surroundings.image_data_directory = environment("PGDATA");
     // For tests, which have no pod.
     surroundings.source_directory =
         environment("DBRESTORE_SOURCE_DIRECTORY", surroundings.source_directory.c_str());

@@ -52,8 +52,10 @@ void check_volume(Inspection& inspection) {
     const auto version = data_version(directory);
     if (!version) {
         const bool absent = version.error().kind == base::ErrorKind::not_found;
-        return findings.failed(absent ? "DataDirectoryNotFound" : "DataDirectoryDamaged",
-                               to_text(version.error()));
+        const std::string why = to_text(version.error());
+        if (absent)
+            return findings.failed("DataDirectoryNotFound", no_data_directory(inspection.context, why));
+        return findings.failed("DataDirectoryDamaged", why);
     }
     inspection.version = *version;
     if (std::stoi(*version) < oldest_version) {

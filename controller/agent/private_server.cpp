@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -33,6 +34,34 @@ constexpr auto poll_interval = std::chrono::milliseconds(50);
 constexpr std::chrono::minutes stop_patience{30};
 constexpr std::chrono::seconds haste{20};
 constexpr size_t log_tail_bytes = 700;
+
+// What pg_control calls them, and the configuration: a server needs the same to start on the data directory,
+// and drops what it keeps there for a setting that is off.
+constexpr std::array<std::pair<const char*, const char*>, 8> settings_in_pg_control{{
+    {"max_connections", "max_connections"},
+    {"max_worker_processes", "max_worker_processes"},
+    {"max_wal_senders", "max_wal_senders"},
+    {"max_prepared_xacts", "max_prepared_transactions"},
+    {"max_locks_per_xact", "max_locks_per_transaction"},
+    {"wal_level", "wal_level"},
+    {"wal_log_hints", "wal_log_hints"},
+    {"track_commit_timestamp", "track_commit_timestamp"},
+}};
+
+// A configuration for a data directory whose own is not at hand.
+std::string configuration_of(const ControlData& control, const std::string& tree) {
+    std::string text;
+    for (const auto& [name, setting] : settings_in_pg_control) {
+        const std::string value = control.field(std::string(name) + " setting");
+        if (!value.empty()) text.append(setting).append(" = ").append(value).append("\n");
+    }
+    // Where WAL was archived, what is written here must be, too.
+    std::error_code ignored;
+    const std::filesystem::directory_iterator archived(tree + "/pg_wal/archive_status", ignored);
+    if (archived != std::filesystem::directory_iterator() && control.field("wal_level setting") != "minimal")
+        text += "archive_mode = on\n";
+    return text;
+}
 
 std::string os_user() {
     const passwd* entry = ::getpwuid(::geteuid());
@@ -140,7 +169,8 @@ base::Status PrivateServer::launch(const WorkFolder& folder) {
 }
 
 // The configuration is found where it is now: among the moved files, or at its own place. Where neither is
-// (it lay on a volume that this pod does not have), the server gets what pg_control says that it needs.
+// (it lay on a volume that this pod does not have, or the entrypoint writes it), the server gets what the
+// data directory says that it needs.
 base::Status PrivateServer::settle_configuration(const WorkFolder& folder, Settings& theirs) const {
     bool has_file = ::access((tree_ + "/postgresql.conf").c_str(), R_OK) == 0;
     for (auto& [name, value] : theirs) {
@@ -154,18 +184,8 @@ base::Status PrivateServer::settle_configuration(const WorkFolder& folder, Setti
     if (has_file) return base::success();
     const auto control = read_control_data(tree_, version_);
     if (!control) return control.error();
-    std::string text;
-    for (const char* name : {"max_connections", "max_worker_processes", "max_wal_senders",
-                             "max_prepared_xacts", "max_locks_per_xact"}) {
-        const std::string value = control->field(std::string(name) + " setting");
-        const std::string setting =
-            name == std::string_view("max_prepared_xacts")   ? "max_prepared_transactions"
-            : name == std::string_view("max_locks_per_xact") ? "max_locks_per_transaction"
-                                                             : name;
-        if (!value.empty()) text.append(setting).append(" = ").append(value).append("\n");
-    }
     theirs.emplace_back("config_file", place_ + "/postgresql.conf");
-    return base::write_file_durably(place_ + "/postgresql.conf", text);
+    return base::write_file_durably(place_ + "/postgresql.conf", configuration_of(*control, tree_));
 }
 
 bool PrivateServer::has_ended() {

@@ -121,6 +121,20 @@ void check_superusers_objects(const ServerQuestion& question, Findings& findings
                          "rights: the dump must be trusted");
 }
 
+void check_right_to_drop(const ServerQuestion& question, Findings& findings) {
+    const auto strangers =
+        ask(question, findings,
+            "SELECT current_user FROM pg_database, pg_roles WHERE datname = $1 AND rolname = "
+            "current_user AND NOT rolsuper AND NOT pg_has_role(datdba, 'USAGE')",
+            {question.database});
+    if (!strangers || strangers->empty()) return;
+    findings.warning(
+        "OldDatabaseStays",
+        "the role \"" + strangers->front() +
+            "\" is neither superuser nor owner of the database, so the old database stays when its "
+            "time is over; `spec.postgres.connectionSecret` must name one who is");
+}
+
 void check_unlogged(const ServerQuestion& question, Findings& findings) {
     const auto names = ask(question, findings,
                            "SELECT oid::regclass::text FROM pg_class WHERE relpersistence = 'u' AND relkind "
@@ -279,8 +293,9 @@ void check_what_it_lacks(const ServerQuestion& question, Findings& findings) {
 }
 
 using Check = void (*)(const ServerQuestion&, Findings&);
-constexpr std::array checks_of_server{check_database, check_standby,   check_slots,   check_subscriptions,
-                                      check_prepared, check_superuser, check_unlogged};
+constexpr std::array checks_of_server{check_database,      check_standby,  check_slots,
+                                      check_subscriptions, check_prepared, check_superuser,
+                                      check_right_to_drop, check_unlogged};
 constexpr std::array checks_of_dump{
     check_extensions,         check_roles,         check_encoding,          check_superuser_entries,
     check_superusers_objects, check_what_it_lacks, check_nothing_in_the_way};

@@ -31,8 +31,8 @@ AgentResult probe(const Context& context) {
     const std::string& directory = context.request.data_directory;
     if (::stat(directory.c_str(), &status) != 0) {
         const bool absent = errno == ENOENT || errno == ENOTDIR;
-        const std::string message =
-            "cannot find the data directory " + directory + ": " + std::strerror(errno);
+        const std::string message = no_data_directory(
+            context, "cannot find the data directory " + directory + ": " + std::strerror(errno));
         return absent ? failed("DataDirectoryNotFound", message)
                       : retryable("DataDirectoryNotFound", message);
     }

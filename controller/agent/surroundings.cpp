@@ -31,6 +31,13 @@ AgentResult from_failure(const backups::Failure& failure) {
                             : failed(failure.reason, failure.message);
 }
 
+std::string no_data_directory(const Context& context, const std::string& why) {
+    const std::string& image = context.surroundings.image_data_directory;
+    const bool differs = !image.empty() && image != context.request.data_directory;
+    return why + "; `spec.postgres.dataDirectory` of the PostgresServer must be the data directory" +
+           (differs ? ", which the image itself has at " + one_line(image, 200) : "");
+}
+
 AgentResult from_error(std::string reason, const base::Error& error) {
     const bool may_pass = error.kind == base::ErrorKind::io || error.kind == base::ErrorKind::unavailable;
     return may_pass ? retryable(std::move(reason), to_text(error))

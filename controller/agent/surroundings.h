@@ -19,6 +19,7 @@ struct Surroundings {
     std::string temporary_directory = "/tmp";
     std::string termination_path = "/dev/termination-log";
     std::string pod_uid;
+    std::string image_data_directory;  // PGDATA, as the image has it: the pod's own variables do not say it
     // How long pg_control must stand still. Longer than a running server leaves it alone while it stops or
     // recovers; a quiet one holds the lock or a pod.
     std::chrono::milliseconds control_interval{2000};
@@ -37,6 +38,9 @@ AgentResult done(std::string message = {});
 AgentResult failed(std::string reason, std::string message);
 AgentResult retryable(std::string reason, std::string message);
 AgentResult from_failure(const backups::Failure& failure);
+
+// Whatever it was, the data directory is not where it was inferred, or stated, to be.
+std::string no_data_directory(const Context& context, const std::string& why);
 
 // An error of the operating system or of a server that does not answer may pass: retryable. The rest is
 // failed.

@@ -23,7 +23,7 @@ Inference infer(const resources::PostgresServer& server, const std::optional<res
 const nlohmann::json& container_named(const nlohmann::json& pod_spec, const std::string& name);
 
 // The arguments that the pod gives to `postgres` itself: what follows that word, or all arguments that begin
-// with a dash.
+// with a dash; before them what Bitnami's entrypoint would make of variables.
 std::vector<std::string> server_arguments(const nlohmann::json& container);
 
 }  // namespace dbrestore::decide

@@ -69,7 +69,7 @@ ServerStatus observed_status(const ServerWorld& world) {
 
 const resources::Pod* ready_pod(const ServerWorld& world) {
     const auto at = std::ranges::find_if(world.pods, [&](const resources::Pod& pod) {
-        return world.workload && pod.owner_uid == world.workload->meta.uid && pod.ready && !pod.meta.deleting;
+        return world.workload && is_pod_of(*world.workload, pod) && pod.ready && !pod.meta.deleting;
     });
     return at == world.pods.end() ? nullptr : &*at;
 }

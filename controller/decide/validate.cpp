@@ -18,6 +18,22 @@ PreflightFinding finding(const std::string& check, bool passed, const std::strin
     return {check, passed ? PreflightFinding::Outcome::passed : PreflightFinding::Outcome::failed, message};
 }
 
+PreflightFinding topology_finding(const World& world, const std::string& name) {
+    const int64_t replicas = world.workload->replicas;
+    if (replicas > 1)
+        return finding("UnsupportedTopology", false,
+                       name + " has " + std::to_string(replicas) + " replicas; it must have one");
+    const auto pods = std::ranges::count_if(world.pods, [&](const resources::Pod& pod) {
+        return is_pod_of(*world.workload, pod) && !pod.finished() && !pod.meta.deleting;
+    });
+    if (pods > 1)
+        return finding("UnsupportedTopology", false,
+                       name + " has " + std::to_string(pods) +
+                           " pods on the same data, since a rollout is under way; it must be over, or " +
+                           name + " scaled to 0");
+    return finding("UnsupportedTopology", true, "one server");
+}
+
 std::optional<Reason> not_supported_yet(const World& world) {
     const auto& spec = world.restore.spec;
     const auto later = [](const std::string& field, const std::string& must) {
@@ -108,11 +124,12 @@ std::vector<PreflightFinding> workload_findings(const World& world) {
                                keeps ? "stopping keeps the volume"
                                      : "`spec.persistentVolumeClaimRetentionPolicy.whenScaled` of " + name +
                                            " must be Retain: stopping the database would delete its volume"));
-    const bool single = workload.replicas <= 1;
-    findings.push_back(
-        finding("UnsupportedTopology", single,
-                single ? "one server"
-                       : name + " has " + std::to_string(workload.replicas) + " replicas; it must have one"));
+    findings.push_back(topology_finding(world, name));
+    if (workload.starts_beside_old)
+        findings.push_back({"RollingUpdate", PreflightFinding::Outcome::warning,
+                            "`spec.strategy.type` of " + name +
+                                " must be Recreate: at the next change of its pod template a second server "
+                                "starts on the same data, which that can destroy"});
     const auto claim = world.claims.find(inferred.claim_name);
     const bool shareable =
         claim == world.claims.end() ||
@@ -151,8 +168,7 @@ std::vector<PreflightFinding> workload_findings(const World& world) {
 const resources::Pod* ready_database_pod(const World& world) {
     if (!world.workload) return nullptr;
     for (const auto& pod : world.pods) {
-        if (pod.owner_uid == world.workload->meta.uid && pod.ready && !pod.meta.deleting &&
-            !pod.pod_ip.empty())
+        if (is_pod_of(*world.workload, pod) && pod.ready && !pod.meta.deleting && !pod.pod_ip.empty())
             return &pod;
     }
     return nullptr;
@@ -160,13 +176,13 @@ const resources::Pod* ready_database_pod(const World& world) {
 
 bool may_have_served(const World& world) {
     return world.workload && std::ranges::any_of(world.pods, [&](const resources::Pod& pod) {
-               return pod.owner_uid == world.workload->meta.uid && (pod.ready || pod.has_been_ready);
+               return is_pod_of(*world.workload, pod) && (pod.ready || pod.has_been_ready);
            });
 }
 
 const resources::Pod* crash_looping_pod(const World& world) {
     for (const auto& pod : world.pods) {
-        if (!world.workload || pod.owner_uid != world.workload->meta.uid || pod.ready) continue;
+        if (!world.workload || !is_pod_of(*world.workload, pod) || pod.ready) continue;
         for (const auto& container : pod.containers) {
             if (container.waiting_reason == "CrashLoopBackOff" ||
                 container.restart_count >= crash_loop_restarts)

@@ -198,11 +198,11 @@ Status Applier::scale(const resources::Workload& workload, int64_t replicas) {
     // again. So a controller that was paused since scales nothing.
     const json patch{{"metadata", {{"resourceVersion", workload.meta.resource_version}}},
                      {"spec", {{"replicas", replicas}}}};
-    const auto scaled =
-        client_.merge_patch(stateful_sets_resource, workload.meta.key(), "scale", patch, status_manager);
+    const auto scaled = client_.merge_patch(workload_resource(workload.kind), workload.meta.key(), "scale",
+                                            patch, status_manager);
     if (!scaled) return scaled.error();
     base::log_info("scaled", {{"workload", workload.meta.name}, {"replicas", std::to_string(replicas)}});
-    own_writes_.remember("workload", workload.meta.key(), version_of(*scaled), clock_.now());
+    own_writes_.remember(workload.kind, workload.meta.key(), version_of(*scaled), clock_.now());
     return base::success();
 }
 

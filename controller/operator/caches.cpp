@@ -27,11 +27,16 @@ Caches::Caches(kube::WorkQueue& restore_queue, kube::WorkQueue& server_queue)
                }),
       servers([](const nlohmann::json& o) { return std::optional(resources::server_from_json(o)); },
               [this](const Key& key, const auto&, const auto&) { wake_for_server(key); }),
-      workloads(
+      stateful_sets(
           [](const nlohmann::json& o) {
               return std::optional(resources::workload_from_json(o, "StatefulSet"));
           },
-          [this](const Key& key, const auto&, const auto&) { wake_for_workload(key); }),
+          [this](const Key& key, const auto&, const auto&) { wake_for_workload("StatefulSet", key); }),
+      deployments(
+          [](const nlohmann::json& o) {
+              return std::optional(resources::workload_from_json(o, "Deployment"));
+          },
+          [this](const Key& key, const auto&, const auto&) { wake_for_workload("Deployment", key); }),
       pods([](const nlohmann::json& o) { return std::optional(resources::pod_from_json(o)); },
            [this](const Key&, const auto& before, const auto& after) {
                wake_for_pod(present(before, after));
@@ -71,9 +76,10 @@ void Caches::wake_for_server(const Key& key) {
     }
 }
 
-void Caches::wake_for_workload(const Key& key) {
+void Caches::wake_for_workload(const std::string& kind, const Key& key) {
     for (const auto& server : servers.list_if([&](const PostgresServer& s) {
-             return s.meta.namespace_name == key.namespace_name && s.workload_name == key.name;
+             return s.meta.namespace_name == key.namespace_name && s.workload_kind == kind &&
+                    s.workload_name == key.name;
          })) {
         server_queue_.add(server->meta.key());
         wake_restores_of(server->meta.key(), true);
@@ -121,10 +127,11 @@ std::vector<std::unique_ptr<kube::Reflector>>& Caches::connect(kube::Http& http,
     };
     fill(restores, restores_resource);
     fill(servers, servers_resource);
-    fill(workloads, stateful_sets_resource);
+    fill(stateful_sets, stateful_sets_resource);
     fill(pods, pods_resource);
     fill(jobs, jobs_resource);
     fill(claims, claims_resource);
+    fill(deployments, deployments_resource);
     return reflectors_;
 }
 
@@ -136,13 +143,14 @@ void Caches::start(kube::Http& http, const std::string& namespace_name, std::sto
 }
 
 bool Caches::synced() const {
-    return restores.synced() && servers.synced() && workloads.synced() && pods.synced() && jobs.synced() &&
-           claims.synced();
+    return restores.synced() && servers.synced() && stateful_sets.synced() && deployments.synced() &&
+           pods.synced() && jobs.synced() && claims.synced();
 }
 
 bool Caches::wait_synced(const std::stop_token& stop) const {
-    return restores.wait_synced(stop) && servers.wait_synced(stop) && workloads.wait_synced(stop) &&
-           pods.wait_synced(stop) && jobs.wait_synced(stop) && claims.wait_synced(stop);
+    return restores.wait_synced(stop) && servers.wait_synced(stop) && stateful_sets.wait_synced(stop) &&
+           deployments.wait_synced(stop) && pods.wait_synced(stop) && jobs.wait_synced(stop) &&
+           claims.wait_synced(stop);
 }
 
 }  // namespace dbrestore::op

@@ -21,7 +21,7 @@ public:
 
     kube::Cache<resources::DatabaseRestore> restores;
     kube::Cache<resources::PostgresServer> servers;
-    kube::Cache<resources::Workload> workloads;
+    kube::Cache<resources::Workload> stateful_sets, deployments;
     kube::Cache<resources::Pod> pods;
     kube::Cache<resources::Job> jobs;
     kube::Cache<resources::Claim> claims;
@@ -31,6 +31,9 @@ public:
     // The same without threads: one reflector a kind, for whoever steps them by hand.
     std::vector<std::unique_ptr<kube::Reflector>>& connect(kube::Http& http,
                                                            const kube::ReflectorOptions& options);
+    const kube::Cache<resources::Workload>& workloads(const std::string& kind) const {
+        return kind == "Deployment" ? deployments : stateful_sets;
+    }
     bool synced() const;
     bool wait_synced(const std::stop_token& stop) const;
 
@@ -38,7 +41,7 @@ private:
     void wake_restores_of(const resources::Key& server, bool unfinished_only);
     void wake_for_restore(const resources::Key& key, const resources::DatabaseRestore* restore);
     void wake_for_server(const resources::Key& key);
-    void wake_for_workload(const resources::Key& key);
+    void wake_for_workload(const std::string& kind, const resources::Key& key);
     void wake_for_pod(const resources::Pod& pod);
     void wake_for_job(const resources::Job& job);
     void wake_for_claim(const resources::Key& key);

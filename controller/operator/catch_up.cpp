@@ -80,7 +80,8 @@ bool catch_up(kube::Client& client, const Caches& caches, const CatchUpOptions& 
         return catch_up_one(client, cache, resource, options, left, stop);
     };
     return one(caches.restores, restores_resource) && one(caches.servers, servers_resource) &&
-           one(caches.workloads, stateful_sets_resource) && one(caches.jobs, jobs_resource) &&
+           one(caches.stateful_sets, stateful_sets_resource) &&
+           one(caches.deployments, deployments_resource) && one(caches.jobs, jobs_resource) &&
            one(caches.pods, pods_resource) && one(caches.claims, claims_resource);
 }
 

@@ -76,6 +76,12 @@ Controller::Outcome Controller::handle_error(kube::WorkQueue& queue, const Key& 
     return Outcome::error;
 }
 
+bool Controller::workload_seen(const resources::PostgresServer& server, base::Time now) {
+    const std::string& kind = server.workload_kind;
+    return own_writes_.seen(kind, {server.meta.namespace_name, server.workload_name}, caches_.workloads(kind),
+                            now);
+}
+
 // Whether the caches hold all that we wrote ourselves about this restore.
 bool Controller::caught_up(const Key& key) {
     const auto now = clock_.now();
@@ -87,8 +93,7 @@ bool Controller::caught_up(const Key& key) {
     const Key server_key{key.namespace_name, restore->spec.server_name};
     if (!own_writes_.seen("server", server_key, caches_.servers, now)) return false;
     const auto server = caches_.servers.get(server_key);
-    return !server ||
-           own_writes_.seen("workload", {key.namespace_name, server->workload_name}, caches_.workloads, now);
+    return !server || workload_seen(*server, now);
 }
 
 // The same for a server, and for the holder of its lock, which may have vanished.
@@ -99,7 +104,7 @@ bool Controller::server_caught_up(const Key& key) {
     if (!server || !server->lock.active_restore) return true;
     return own_writes_.seen("job", {key.namespace_name, server->lock.active_restore->name}, caches_.jobs,
                             now) &&
-           own_writes_.seen("workload", {key.namespace_name, server->workload_name}, caches_.workloads, now);
+           workload_seen(*server, now);
 }
 
 Controller::Outcome Controller::reconcile_restore(const Key& key) {

@@ -43,6 +43,7 @@ private:
     Outcome handle_error(kube::WorkQueue& queue, const resources::Key& key, const base::Error& error);
     bool caught_up(const resources::Key& restore);
     bool server_caught_up(const resources::Key& server);
+    bool workload_seen(const resources::PostgresServer& server, base::Time now);
 
     Caches& caches_;
     kube::WorkQueue& restore_queue_;

@@ -107,7 +107,7 @@ Status Observer::add_server(View& view, World& world) {
     if (!server) return server.error();
     world.server = std::move(*server);
     if (!world.server) return base::success();
-    auto workload = view.workload({ns, world.server->workload_name});
+    auto workload = view.workload(world.server->workload_kind, {ns, world.server->workload_name});
     if (!workload) return workload.error();
     world.workload = std::move(*workload);
     return base::success();
@@ -153,7 +153,7 @@ Status Observer::add_pods_and_jobs(View& view, World& world) {
     if (!pods) return pods.error();
     for (auto& pod : *pods) {
         const bool ours = pod.meta.label(decide::restore_uid_label) == world.restore.meta.uid;
-        const bool of_workload = world.workload && pod.owner_uid == world.workload->meta.uid;
+        const bool of_workload = world.workload && is_pod_of(*world.workload, pod);
         if (ours || of_workload || (!claim.empty() && mounts(pod, claim)))
             world.pods.push_back(std::move(pod));
     }
@@ -225,7 +225,8 @@ Result<std::optional<ServerWorld>> Observer::server(View& view, const Key& key) 
     world.fresh = view.fresh();
     world.settings = settings_;
     world.server = std::move(**server);
-    auto workload = view.workload({key.namespace_name, world.server.workload_name});
+    auto workload =
+        view.workload(world.server.workload_kind, {key.namespace_name, world.server.workload_name});
     if (!workload) return workload.error();
     world.workload = std::move(*workload);
     for (const auto& other : caches_.servers.list_if([&](const resources::PostgresServer& s) {
@@ -289,7 +290,7 @@ Status Observer::add_kept_data(View& view, ServerWorld& world) {
             const auto report = report_of(pod);
             if (report && *report) world.reports[job] = **report;
         }
-        if (world.workload && pod.owner_uid == world.workload->meta.uid) world.pods.push_back(std::move(pod));
+        if (world.workload && is_pod_of(*world.workload, pod)) world.pods.push_back(std::move(pod));
     }
     return base::success();
 }

@@ -50,8 +50,8 @@ Result<std::optional<resources::DatabaseRestore>> CachedView::restore(const Key&
 Result<std::optional<resources::PostgresServer>> CachedView::server(const Key& key) {
     return copy(caches_.servers.get(key));
 }
-Result<std::optional<resources::Workload>> CachedView::workload(const Key& key) {
-    return copy(caches_.workloads.get(key));
+Result<std::optional<resources::Workload>> CachedView::workload(const std::string& kind, const Key& key) {
+    return copy(caches_.workloads(kind).get(key));
 }
 Result<std::optional<resources::Claim>> CachedView::claim(const Key& key) {
     return copy(caches_.claims.get(key));
@@ -75,9 +75,9 @@ Result<std::optional<resources::DatabaseRestore>> LiveView::restore(const Key& k
 Result<std::optional<resources::PostgresServer>> LiveView::server(const Key& key) {
     return get<resources::PostgresServer>(client_, servers_resource, key, resources::server_from_json);
 }
-Result<std::optional<resources::Workload>> LiveView::workload(const Key& key) {
-    return get<resources::Workload>(client_, stateful_sets_resource, key, [](const nlohmann::json& o) {
-        return resources::workload_from_json(o, "StatefulSet");
+Result<std::optional<resources::Workload>> LiveView::workload(const std::string& kind, const Key& key) {
+    return get<resources::Workload>(client_, workload_resource(kind), key, [&](const nlohmann::json& o) {
+        return resources::workload_from_json(o, kind);
     });
 }
 Result<std::optional<resources::Claim>> LiveView::claim(const Key& key) {

@@ -20,7 +20,8 @@ public:
     // Nothing: it does not exist. Errors: the client's (never from the caches).
     virtual base::Result<std::optional<resources::DatabaseRestore>> restore(const resources::Key& key) = 0;
     virtual base::Result<std::optional<resources::PostgresServer>> server(const resources::Key& key) = 0;
-    virtual base::Result<std::optional<resources::Workload>> workload(const resources::Key& key) = 0;
+    virtual base::Result<std::optional<resources::Workload>> workload(const std::string& kind,
+                                                                      const resources::Key& key) = 0;
     virtual base::Result<std::optional<resources::Claim>> claim(const resources::Key& key) = 0;
     virtual base::Result<std::vector<resources::Pod>> pods(const std::string& namespace_name) = 0;
     // Those with this label of ours.
@@ -35,7 +36,8 @@ public:
     bool fresh() const override { return false; }
     base::Result<std::optional<resources::DatabaseRestore>> restore(const resources::Key& key) override;
     base::Result<std::optional<resources::PostgresServer>> server(const resources::Key& key) override;
-    base::Result<std::optional<resources::Workload>> workload(const resources::Key& key) override;
+    base::Result<std::optional<resources::Workload>> workload(const std::string& kind,
+                                                              const resources::Key& key) override;
     base::Result<std::optional<resources::Claim>> claim(const resources::Key& key) override;
     base::Result<std::vector<resources::Pod>> pods(const std::string& namespace_name) override;
     base::Result<std::vector<resources::Job>> jobs(const std::string& namespace_name,
@@ -52,7 +54,8 @@ public:
     bool fresh() const override { return true; }
     base::Result<std::optional<resources::DatabaseRestore>> restore(const resources::Key& key) override;
     base::Result<std::optional<resources::PostgresServer>> server(const resources::Key& key) override;
-    base::Result<std::optional<resources::Workload>> workload(const resources::Key& key) override;
+    base::Result<std::optional<resources::Workload>> workload(const std::string& kind,
+                                                              const resources::Key& key) override;
     base::Result<std::optional<resources::Claim>> claim(const resources::Key& key) override;
     base::Result<std::vector<resources::Pod>> pods(const std::string& namespace_name) override;
     base::Result<std::vector<resources::Job>> jobs(const std::string& namespace_name,

@@ -51,6 +51,15 @@ bool ready_changed_after_start(const nlohmann::json& pod) {
     return false;
 }
 
+std::vector<std::string> claims_of(const nlohmann::json& pod_spec) {
+    std::vector<std::string> names;
+    for (const auto& volume : list_at(pod_spec, "volumes")) {
+        if (const auto claim = text_at(volume, "persistentVolumeClaim.claimName"); !claim.empty())
+            names.push_back(claim);
+    }
+    return names;
+}
+
 }  // namespace
 
 bool ObjectMeta::has_finalizer(const std::string& finalizer) const {
@@ -81,11 +90,22 @@ Workload workload_from_json(const nlohmann::json& object, const std::string& kin
     w.status_replicas = integer_at(object, "status.replicas");
     w.when_scaled = text_at(object, "spec.persistentVolumeClaimRetentionPolicy.whenScaled", "Retain");
     w.selector = labels_at(object, "spec.selector.matchLabels");
-    w.pod_spec = field(object, "spec.template.spec");
+    w.starts_beside_old =
+        kind == "Deployment" && text_at(object, "spec.strategy.type", "RollingUpdate") == "RollingUpdate";
     for (const auto& claim : list_at(object, "spec.volumeClaimTemplates")) {
         w.claim_templates.push_back({text_at(claim, "metadata.name"), texts_at(claim, "spec.accessModes")});
     }
+    const auto& pod_spec = field(object, "spec.template.spec");
+    if (!w.claim_templates.empty() || !claims_of(pod_spec).empty()) w.pod_spec = pod_spec;
     return w;
+}
+
+// A Deployment's pods belong to its ReplicaSets, whose names Kubernetes promises to be [DEPLOYMENT]-[HASH],
+// the hash being a label of the pod. So no right on ReplicaSets is needed.
+bool is_pod_of(const Workload& workload, const Pod& pod) {
+    if (workload.kind != "Deployment") return pod.owner_uid == workload.meta.uid;
+    return pod.owner_kind == "ReplicaSet" &&
+           pod.owner_name == workload.meta.name + "-" + pod.meta.label("pod-template-hash");
 }
 
 Pod pod_from_json(const nlohmann::json& object) {
@@ -95,14 +115,14 @@ Pod pod_from_json(const nlohmann::json& object) {
     pod.node_name = text_at(object, "spec.nodeName");
     pod.pod_ip = text_at(object, "status.podIP");
     for (const auto& owner : list_at(object, "metadata.ownerReferences")) {
-        if (flag_at(owner, "controller")) pod.owner_uid = text_at(owner, "uid");
+        if (!flag_at(owner, "controller")) continue;
+        pod.owner_kind = text_at(owner, "kind");
+        pod.owner_name = text_at(owner, "name");
+        pod.owner_uid = text_at(owner, "uid");
     }
     pod.ready = condition_true(list_at(object, "status.conditions"), "Ready");
     pod.has_been_ready = pod.ready || ready_changed_after_start(object);
-    for (const auto& volume : list_at(object, "spec.volumes")) {
-        if (const auto claim = text_at(volume, "persistentVolumeClaim.claimName"); !claim.empty())
-            pod.claim_names.push_back(claim);
-    }
+    pod.claim_names = claims_of(field(object, "spec"));
     for (const auto& status : list_at(object, "status.containerStatuses"))
         pod.containers.push_back(container_from_json(status));
     for (const auto& status : list_at(object, "status.initContainerStatuses")) {

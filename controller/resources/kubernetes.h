@@ -40,13 +40,14 @@ struct ObjectMeta {
     bool has_finalizer(const std::string& finalizer) const;
 };
 
-// A database's workload. `pod_spec` is kept whole: inference and the Job's pod are made from it, and there
-// are few.
+// What may run a database. `pod_spec` is kept whole where the pods mount a claim: inference and the Job's pod
+// are made from it, and there are few. Of all others nothing is kept of it.
 struct Workload {
     ObjectMeta meta;
-    std::string kind;  // StatefulSet
+    std::string kind;  // StatefulSet or Deployment
     int64_t replicas = 1, status_replicas = 0;
-    std::string when_scaled;  // of persistentVolumeClaimRetentionPolicy: Retain or Delete
+    std::string when_scaled;         // of persistentVolumeClaimRetentionPolicy: Retain or Delete
+    bool starts_beside_old = false;  // a change of the pod template starts a pod before the old one has ended
     Labels selector;
     nlohmann::json pod_spec;
     struct ClaimTemplate {
@@ -58,7 +59,8 @@ struct Workload {
 
 struct Pod {
     ObjectMeta meta;
-    std::string phase, node_name, pod_ip, owner_uid;
+    std::string phase, node_name, pod_ip;
+    std::string owner_kind, owner_name, owner_uid;  // the controller that made it
     bool ready = false;
     bool has_been_ready = false;  // ready now, or it was: somebody may have been served
     std::vector<std::string> claim_names;
@@ -104,6 +106,7 @@ struct EventNote {
 ObjectMeta meta_from_json(const nlohmann::json& object);
 Workload workload_from_json(const nlohmann::json& object, const std::string& kind);
 Pod pod_from_json(const nlohmann::json& object);
+bool is_pod_of(const Workload& workload, const Pod& pod);
 Job job_from_json(const nlohmann::json& object);
 Claim claim_from_json(const nlohmann::json& object);
 CronJob cron_job_from_json(const nlohmann::json& object);

@@ -254,8 +254,13 @@ def test_fence_leaves_other_namespaces_alone(fenced, namespace):
     dry_create(pod_mounting(CLAIM), namespace)
 
 
-def test_workload_scaled_up_meanwhile_is_told_which_restore_works(fenced, operator):
-    """With the real controllers: the operator's Job gets its pod, the StatefulSet gets none."""
+@pytest.mark.parametrize(
+    "kind, maker, extra",
+    [("StatefulSet", "StatefulSet", {"serviceName": "shop"}), ("Deployment", "ReplicaSet", {})],
+    ids=["stateful-set", "deployment"],
+)
+def test_workload_scaled_up_meanwhile_is_told_which_restore_works(kind, maker, extra, fenced, operator):
+    """With the real controllers: the operator's Job gets its pod, the workload gets none."""
     template = {
         "metadata": {"labels": {"app": "shop"}},
         "spec": {**agent_job()["spec"]["template"]["spec"], "restartPolicy": "Always"},
@@ -263,18 +268,13 @@ def test_workload_scaled_up_meanwhile_is_told_which_restore_works(fenced, operat
     del template["spec"]["activeDeadlineSeconds"]
     spec = {
         "replicas": 1,
-        "serviceName": "shop",
         "selector": {"matchLabels": {"app": "shop"}},
         "template": template,
+        **extra,
     }
-    stateful_set = {
-        "apiVersion": "apps/v1",
-        "kind": "StatefulSet",
-        "metadata": {"name": "shop"},
-        "spec": spec,
-    }
+    workload = {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": "shop"}, "spec": spec}
     kubectl("create", objects=agent_job(), namespace=fenced, user=operator)
-    kubectl("create", objects=stateful_set, namespace=fenced)
+    kubectl("create", objects=workload, namespace=fenced)
 
     def pods(selector):
         return kubectl_json("get", "pods", f"--selector={selector}", namespace=fenced)["items"]
@@ -283,7 +283,12 @@ def test_workload_scaled_up_meanwhile_is_told_which_restore_works(fenced, operat
         events = kubectl_json("get", "events", "--field-selector=reason=FailedCreate", namespace=fenced)[
             "items"
         ]
-        return [event for event in events if "DatabaseRestore shop-1 works on its data" in event["message"]]
+        return [
+            event
+            for event in events
+            if "DatabaseRestore shop-1 works on its data" in event["message"]
+            and event["involvedObject"]["kind"] == maker
+        ]
 
     try:
         wait_for(
@@ -291,10 +296,10 @@ def test_workload_scaled_up_meanwhile_is_told_which_restore_works(fenced, operat
             lambda: pods(f"dbrestore.dev/restore-uid={RESTORE_UID}"),
             timeout_seconds=30,
         )
-        wait_for("the FailedCreate event of the StatefulSet", refusal_events, timeout_seconds=30)
+        wait_for("the FailedCreate event of the workload", refusal_events, timeout_seconds=30)
         assert pods("app=shop") == []
     finally:
-        kubectl("delete", "statefulset", "shop", namespace=fenced)
+        kubectl("delete", kind.lower(), "shop", namespace=fenced)
         kubectl("delete", "job", agent_job()["metadata"]["name"], namespace=fenced, user=operator)
 
 

@@ -13,8 +13,14 @@ from shop import Shop  # noqa: E402
 from support import api  # noqa: E402
 from support.kubectl import ROOT, environment, kubectl, wait_for  # noqa: E402
 
-NAMES = ("operator:dev", "agent:dev", "test-postgres:15", "test-postgres:17", "test-s3:dev")
-IMAGES = {f"localhost/dbrestore-{name}" for name in NAMES}
+TEST_IMAGES = (
+    "test-postgres:15",
+    "test-postgres:17",
+    "test-postgres:18-layout",
+    "test-bitnami-style:15",
+    "test-s3:dev",
+)
+IMAGES = {f"localhost/dbrestore-{name}" for name in ("operator:dev", "agent:dev", *TEST_IMAGES)}
 CRD_NAMES = ["databaserestores.dbrestore.dev", "postgresservers.dbrestore.dev"]
 
 

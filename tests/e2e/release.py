@@ -94,7 +94,7 @@ def tell_story(namespace, parts):
         parts.append(f"DatabaseRestore {restore['metadata']['name']}: {json.dumps(shown)}")
         for c in status.get("conditions", []):
             parts.append(f"  {c['type']}={c['status']} {c['reason']}: {c.get('message', '')}")
-    parts.append(kubectl("get", "pods,statefulsets,postgresservers", "-o", "wide", namespace=namespace))
+    parts.append(kubectl("get", "pods,statefulsets,deployments,postgresservers", "-o", "wide", namespace=namespace))
     events = kubectl(
         "get", "events", "--sort-by=.metadata.creationTimestamp", "--no-headers", namespace=namespace
     )

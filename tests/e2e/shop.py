@@ -10,7 +10,7 @@ import yaml
 
 from release import told
 from support import api
-from support.kubectl import ROOT, kubectl, run, wait_for
+from support.kubectl import ROOT, CommandError, kubectl, run, wait_for
 
 HERE = Path(__file__).parent
 SAMPLE = (ROOT / "tests" / "support" / "sample_database.sql").read_text()
@@ -60,7 +60,8 @@ def make_volume(name, size_mb):
 
 
 class Shop:
-    """A StatefulSet of the official image's shape, with a claim for its data and one for its dumps."""
+    """A StatefulSet of the official image's shape, with a claim for its data and one for its dumps; `adapt` may make
+    another shape of it, or a Deployment."""
 
     def __init__(self, namespace, name="shop", data_mb=2000, dumps_mb=500, adapt=None):
         """`adapt` gets the manifests by kind, to make another shape of them."""
@@ -77,19 +78,39 @@ class Shop:
             adapt(self.objects)
 
     @property
+    def kind(self):
+        return "Deployment" if "Deployment" in self.objects else "StatefulSet"
+
+    @property
+    def workload(self):
+        return f"{self.kind.lower()}/{self.name}"
+
+    @property
+    def pod_spec(self):
+        return self.objects[self.kind]["spec"]["template"]["spec"]
+
+    @property
     def container(self):
-        return self.objects["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]
+        return self.pod_spec["containers"][0]
+
+    @property
+    def data_claim(self):
+        """The name of the data's claim: the one that the pod template names, or the StatefulSet's own."""
+        for volume in self.pod_spec["volumes"]:
+            if volume["name"] == "data":
+                return volume["persistentVolumeClaim"]["claimName"]
+        return f"data-{self.name}-0"
 
     def deploy(self):
-        data = claim(f"data-{self.name}-0", f"{self.namespace}-{self.name}-data")
+        data = claim(self.data_claim, f"{self.namespace}-{self.name}-data")
         kubectl("apply", objects=[data, *self.objects.values()], namespace=self.namespace)
         self.wait_ready()
         return self
 
-    def register(self):
-        """Says that there is this PostgresServer."""
+    def register(self, **postgres):
+        """Says that there is this PostgresServer; what is given is not inferred."""
         server = SAMPLE_OF_A_SERVER | {"metadata": {"name": self.name}}
-        server["spec"] = {"workloadRef": {"kind": "StatefulSet", "name": self.name}}
+        server["spec"] = {"workloadRef": {"kind": self.kind, "name": self.name}, "postgres": postgres}
         kubectl("apply", objects=server, namespace=self.namespace)
         return self
 
@@ -102,8 +123,19 @@ class Shop:
     def get(self, kind, name=None):
         return api.get(kind, name or self.name, self.namespace)
 
+    def pods(self):
+        """Its pods but for those that are being deleted."""
+        pods = api.items("pods", self.namespace, labels=f"app={self.name}")
+        return [pod for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
     def pod(self):
-        return self.get("pod", f"{self.name}-0")
+        """Its only pod."""
+        if self.kind == "StatefulSet":
+            return self.get("pod", f"{self.name}-0")
+        pods = self.pods()
+        if len(pods) != 1:
+            raise CommandError(["the pod of", self.workload], 1, "", f"it has {len(pods)} pods")
+        return pods[0]
 
     def life(self):
         """Changes when the database was stopped, restarted or replaced."""
@@ -115,16 +147,16 @@ class Shop:
         return self.pod()["status"]["podIP"]
 
     def scale(self, replicas):
-        kubectl("scale", f"statefulset/{self.name}", f"--replicas={replicas}", namespace=self.namespace)
+        kubectl("scale", self.workload, f"--replicas={replicas}", namespace=self.namespace)
 
     def replicas(self):
-        return self.get("statefulset")["spec"]["replicas"]
+        return self.get(self.kind.lower())["spec"]["replicas"]
 
     def wait_ready(self, timeout_seconds=90):
         told(
             self.namespace,
             f"database {self.name} ready",
-            lambda: self.get("statefulset")["status"].get("readyReplicas") == 1
+            lambda: self.get(self.kind.lower())["status"].get("readyReplicas") == 1
             and self.value("SELECT 1") == "1",
             timeout_seconds,
         )
@@ -145,9 +177,9 @@ class Shop:
         words = [
             "exec",
             "-i",
-            f"{self.name}-0",
+            self.pod()["metadata"]["name"],
             "-c",
-            "postgres",
+            self.container["name"],
             f"--namespace={self.namespace}",
             "--",
             *command,
@@ -155,11 +187,17 @@ class Shop:
         return run("kubectl", *words, stdin=stdin, timeout_seconds=timeout_seconds)
 
     def user(self):
+        """The superuser."""
         return self.objects["Secret"]["stringData"].get("username", "postgres")
+
+    def environment(self):
+        """By which a client in the container logs in, where it needs more than its name."""
+        password = self.objects["Secret"]["stringData"].get("postgres-password")
+        return ["env", "PGHOST=127.0.0.1", f"PGPASSWORD={password}"] if password else []
 
     def sql(self, text, *options, database=None, timeout_seconds=300):
         """Runs SQL by psql inside the pod and returns what it printed, unaligned."""
-        command = ["psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *options]
+        command = [*self.environment(), "psql", "-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", *options]
         command += ["-U", self.user(), "-d", database or self.name, "-f", "-"]
         return self.execute(*command, stdin=text, timeout_seconds=timeout_seconds)
 
@@ -185,7 +223,7 @@ class Shop:
 
     def dump(self, path):
         """Dumps the database into the claim for dumps."""
-        self.execute("pg_dump", "-Fc", "-U", self.user(), "-d", self.name, "-f", f"/dumps/{path}")
+        self.execute(*self.environment(), "pg_dump", "-Fc", "-U", self.user(), "-d", self.name, "-f", f"/dumps/{path}")
 
     def change(self):
         """Changes the database so that no other content is like it."""

@@ -47,6 +47,8 @@ def test_it_says_that_it_is_well(operator, path):
         ("get", "secrets"),
         ("list", "secrets"),
         ("patch", "statefulsets"),
+        ("patch", "deployments"),
+        ("list", "replicasets"),
         ("create", "pods"),
         ("delete", "pods"),
         ("create", "pods/exec"),

@@ -61,7 +61,7 @@ json patched(const json& patch) {
 
 void add(Worlds& worlds, const json& object) {
     const std::string kind = text_at(object, "kind");
-    if (kind == "StatefulSet")
+    if (kind == "StatefulSet" || kind == "Deployment")
         worlds.restore.workload = worlds.server.workload = workload_from_json(object, kind);
     if (kind == "PersistentVolumeClaim") {
         const Claim claim = claim_from_json(object);

@@ -168,6 +168,20 @@ TEST_F(AgentBadInput, CredentialsAndConnectionsAreNamedByWhatFails) {
     expect_refused(preflight("shop.dump"), "ServerUnreachable");
 }
 
+TEST_F(AgentBadInput, WhoMayNotDropTheOldDatabaseIsToldSo) {
+    start_server();
+    EXPECT_EQ(preflight("shop.dump").finding("OldDatabaseStays"), nullptr);
+    sql("CREATE ROLE visitor LOGIN PASSWORD " + agent::quote_literal(password) +
+            "; GRANT CONNECT ON DATABASE shop TO visitor",
+        "postgres");
+    std::ofstream(folder() + "/secret/username") << "visitor";
+    const AgentRun ran = preflight("shop.dump");
+    const auto* finding = ran.finding("OldDatabaseStays");
+    ASSERT_NE(finding, nullptr) << to_text(ran);
+    EXPECT_EQ(finding->outcome, Outcome::warning);
+    EXPECT_TRUE(ran.is_done()) << "it is no reason against: " << to_text(ran);
+}
+
 TEST_F(AgentBadInput, WhatADumpNeedsOfTheServerIsCheckedBeforeTheStop) {
     start_server();
     sql("CREATE DATABASE needy", "postgres");

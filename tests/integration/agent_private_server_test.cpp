@@ -173,6 +173,45 @@ TEST_F(AgentPrivateServer, ArchivesNothingAndRunsNothingOfThePodsOwn) {
     EXPECT_TRUE(run_step("rollback").is_done());
 }
 
+// As where an entrypoint writes the configuration to a place that only its own pod has.
+TEST_F(AgentPrivateServer, WithoutTheConfigurationKeepsWhatTheDataDirectoryHoldsForIt) {
+    for (const char* name : {"/postgresql.conf", "/pg_hba.conf", "/pg_ident.conf"})
+        std::filesystem::rename(data_directory() + name, folder() + name);
+    const std::vector<std::string> configuration{"--config-file=" + folder() + "/postgresql.conf",
+                                                 "--hba-file=" + folder() + "/pg_hba.conf",
+                                                 "--ident-file=" + folder() + "/pg_ident.conf"};
+    std::ofstream(folder() + "/postgresql.conf", std::ios::app)
+        << "wal_level = logical\ntrack_commit_timestamp = on\nmax_connections = 150\n"
+           "archive_mode = on\narchive_command = 'true'\n";
+    const char* committed = "SELECT pg_xact_commit_timestamp(xmin) IS NOT NULL FROM t";
+    const char* not_archived =
+        "SELECT count(*) FROM pg_ls_waldir() w WHERE name < pg_walfile_name(pg_current_wal_lsn()) AND NOT "
+        "EXISTS "
+        "(SELECT FROM pg_ls_archive_statusdir() s WHERE s.name LIKE w.name || '.%')";
+    start_server(configuration);
+    sql("CREATE TABLE t (a int); INSERT INTO t VALUES (1)", "postgres");
+    sql("SELECT pg_create_logical_replication_slot('theirs', 'pgoutput')", "postgres");
+    sql("SELECT pg_switch_wal()", "postgres");
+    ASSERT_TRUE(wait_for([&] {
+        return sql("SELECT count(*) > 0 FROM pg_ls_archive_statusdir() WHERE name LIKE '%.done'",
+                   "postgres") == "t";
+    }));
+    stop_server();
+    for (const char* step : {"prepare", "verify", "commit"}) {
+        auto asked = request(step);
+        asked.server_arguments = {"--config-file=/opt/nowhere/postgresql.conf",
+                                  "--hba-file=/opt/nowhere/pg_hba.conf",
+                                  "--external_pid_file=/opt/nowhere/postgresql.pid"};
+        const AgentRun ran = run(asked);
+        ASSERT_TRUE(ran.is_done()) << step << ": " << to_text(ran);
+    }
+    start_server(configuration);
+    EXPECT_EQ(sql(committed, "postgres"), "t");
+    EXPECT_EQ(sql("SELECT slot_name FROM pg_replication_slots", "postgres"), "theirs");
+    EXPECT_EQ(sql(not_archived, "postgres"), "0");
+    EXPECT_EQ(sql("SELECT count(*) FROM shop.order_lines"), "900");
+}
+
 TEST_F(AgentPrivateServer, FindsASuperuserOfAnyNameThroughAnOrdinaryRole) {
     std::ofstream(folder() + "/secret/username", std::ios::trunc) << app_user;
     const AgentRun prepared = run_step("prepare");

@@ -214,6 +214,13 @@ TEST_F(AgentRestore, ProbeTellsTheOwnerAndQuiesceNeverStandsInTheWay) {
     auto absent = request("probe");
     absent.data_directory = folder() + "/nowhere";
     EXPECT_EQ(run(absent).result.reason, "DataDirectoryNotFound");
+    auto environment = environment_of(absent);
+    environment["PGDATA"] = "/var/lib/postgresql/18/docker";
+    const AgentRun told = understand(run_as_postgres({agent_program(), "probe"}, environment));
+    EXPECT_NE(told.result.message.find("`spec.postgres.dataDirectory` of the PostgresServer must be"),
+              std::string::npos)
+        << to_text(told);
+    EXPECT_NE(told.result.message.find("/var/lib/postgresql/18/docker"), std::string::npos) << to_text(told);
 }
 
 TEST_F(AgentRestore, ProgressNamesBytesEntriesAndPercent) {

@@ -9,7 +9,7 @@ using std::chrono::milliseconds;
 
 namespace {
 
-// As Caches::connect has them.
+// As Caches::connect has them, but for Deployments: there are none here.
 constexpr std::array<const char*, watched_kinds> plurals{
     "databaserestores", "postgresservers", "statefulsets", "pods", "jobs", "persistentvolumeclaims"};
 
@@ -80,7 +80,10 @@ OperatorProcess::OperatorProcess(ApiServer& api, Store& store, const SimulatedCl
       server_queue_(queue_options()),
       caches_(restore_queue_, server_queue_),
       controller_(client_, caches_, restore_queue_, server_queue_, metrics, clock, {"agent:1"}),
-      reflectors_(caches_.connect(*this, reflector_options(seed))) {}
+      reflectors_(caches_.connect(*this, reflector_options(seed))) {
+    caches_.deployments.begin_replace();
+    caches_.deployments.finish_replace(0);
+}
 
 kube::WorkQueueOptions OperatorProcess::queue_options() const {
     kube::WorkQueueOptions options;

@@ -92,6 +92,13 @@ TEST(Inference, finds_the_data_directory_and_its_volume) {
             json::parse(R"([{"name": "data", "persistentVolumeClaim": {"claimName": "shop-disk"}}])");
     });
     EXPECT_EQ(existing.claim_name, "shop-disk");
+    const Inferred deployment = inferred_from([](Given& g) {
+        g.server.workload_kind = g.workload.kind = "Deployment";
+        g.workload.claim_templates.clear();
+        g.workload.pod_spec["volumes"] =
+            json::parse(R"([{"name": "data", "persistentVolumeClaim": {"claimName": "shop-disk"}}])");
+    });
+    EXPECT_EQ(deployment.claim_name, "shop-disk");
 }
 
 TEST(Inference, finds_the_credentials) {
@@ -164,7 +171,19 @@ TEST(Inference, finds_the_container_among_several) {
                   g.server.overrides.container = "postgres";
               }).container,
               "postgres");
+    EXPECT_EQ(inferred_from([&](Given& g) {
+                  add(g, R"({"name": "exporter", "image": "quay.io/postgres-exporter:1"})");
+              }).container,
+              "postgres")
+        << "an exporter has no data";
     EXPECT_EQ(reason_against([&](Given& g) {
+                  json second = g.container();
+                  second["name"] = "second";
+                  g.workload.pod_spec["containers"].push_back(second);
+              }),
+              "ContainerUnknown");
+    EXPECT_EQ(reason_against([&](Given& g) {
+                  g.container()["volumeMounts"] = json::array();
                   add(g, R"({"name": "exporter", "image": "quay.io/postgres-exporter:1"})");
               }),
               "ContainerUnknown");
@@ -172,7 +191,7 @@ TEST(Inference, finds_the_container_among_several) {
 }
 
 TEST(Inference, says_what_must_be_where_it_cannot_tell) {
-    EXPECT_EQ(reason_against([](Given& g) { g.server.workload_kind = "Deployment"; }), "NotSupportedYet");
+    EXPECT_EQ(reason_against([](Given& g) { g.workload.pod_spec = nullptr; }), "ClaimNotFound");
     EXPECT_EQ(reason_against([](Given& g) {
                   g.set("PGDATA", {{"valueFrom", {{"configMapKeyRef", {{"name", "c"}}}}}});
               }),

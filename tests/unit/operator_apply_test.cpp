@@ -27,6 +27,7 @@ protected:
         world_.server->meta.name = "db";
         world_.server->meta.resource_version = "70";
         world_.workload.emplace();
+        world_.workload->kind = "StatefulSet";
         world_.workload->meta.namespace_name = "shop";
         world_.workload->meta.name = "db";
         world_.workload->meta.resource_version = "700";
@@ -84,6 +85,10 @@ TEST_F(Apply, ScalingDownIsBoundToWhatWasChecked) {
     EXPECT_NE(server_.target(0).find("/statefulsets/db/scale"), std::string::npos);
     EXPECT_EQ(sent(0)["metadata"]["resourceVersion"], "700");
     EXPECT_EQ(sent(0)["spec"]["replicas"], 0);
+    world_.workload->kind = "Deployment";
+    answer_with_version("702");
+    ASSERT_TRUE(apply({decide::Scale{0}}));
+    EXPECT_NE(server_.target(1).find("/deployments/db/scale"), std::string::npos);
 }
 
 TEST_F(Apply, FinalizersOfOthersStay) {

@@ -25,10 +25,10 @@ protected:
         }
     }
     std::vector<kube::RecordStore*> stores() {
-        return {&caches_.restores, &caches_.servers, &caches_.workloads,
+        return {&caches_.restores, &caches_.servers, &caches_.stateful_sets, &caches_.deployments,
                 &caches_.jobs,     &caches_.pods,    &caches_.claims};
     }
-    // What the six lists answer: all empty but for these pods.
+    // What the seven lists answer: all empty but for these pods.
     void listed(const std::string& version, const std::vector<json>& pods) {
         for (kube::RecordStore* store : stores()) {
             json list{{"metadata", {{"resourceVersion", version}}}, {"items", json::array()}};
@@ -58,7 +58,7 @@ TEST_F(CatchUp, DoesNotWaitForQuietKindsThatShowWhatIsListed) {
     listed("9999", {pod("a", "5")});
     EXPECT_TRUE(catch_up());
     EXPECT_EQ(slept_.count(), 0);
-    EXPECT_EQ(server_.requests.size(), 6u);
+    EXPECT_EQ(server_.requests.size(), 7u);
 }
 
 TEST_F(CatchUp, WaitsUntilACacheShowsTheNewerVersion) {

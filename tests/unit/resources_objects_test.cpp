@@ -134,13 +134,13 @@ TEST(RestoreSpec, is_read_from_the_object) {
 TEST(Projections, keep_what_decisions_need) {
     const auto pod = resources::pod_from_json(
         json::parse(R"({"metadata": {"name": "p", "uid": "u", "deletionTimestamp": "2026-11-22T12:00:00Z",
-        "ownerReferences": [{"uid": "other"}, {"uid": "owner", "controller": true}]},
+        "ownerReferences": [{"uid": "other"}, {"kind": "ReplicaSet", "name": "rs", "uid": "owner", "controller": true}]},
         "spec": {"nodeName": "n", "volumes": [{"name": "a", "persistentVolumeClaim": {"claimName": "c"}}, {"name": "b", "emptyDir": {}}]},
         "status": {"phase": "Failed", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}],
         "containerStatuses": [{"name": "agent", "restartCount": 4, "state": {"terminated": {"exitCode": 7, "message": "bye", "reason": "Error"}}}],
         "initContainerStatuses": [{"name": "install", "state": {"waiting": {"reason": "ErrImagePull", "message": "none"}}}]}})"));
     EXPECT_TRUE(pod.meta.deleting && pod.ready && pod.finished());
-    EXPECT_EQ(pod.owner_uid, "owner");
+    EXPECT_EQ(pod.owner_kind + " " + pod.owner_name + " " + pod.owner_uid, "ReplicaSet rs owner");
     EXPECT_EQ(pod.claim_names, std::vector<std::string>{"c"});
     EXPECT_EQ(pod.containers[0].exit_code, 7);
     EXPECT_EQ(pod.containers[0].termination_message, "bye");
@@ -160,6 +160,32 @@ TEST(Projections, keep_what_decisions_need) {
         0);
 }
 
+TEST(Projections, of_a_workload_without_claims_keep_no_pod_template) {
+    const json template_of_pods = json::parse(R"({"spec": {"containers": [{"name": "web"}]}})");
+    const auto projected = [&](json spec) {
+        spec["template"] = template_of_pods;
+        return resources::workload_from_json({{"spec", spec}}, "Deployment");
+    };
+    EXPECT_TRUE(projected(json::object()).pod_spec.is_null());
+    EXPECT_FALSE(
+        projected({{"volumeClaimTemplates", {{{"metadata", {{"name", "data"}}}}}}}).pod_spec.is_null());
+    json with_claim = template_of_pods;
+    with_claim["spec"]["volumes"] =
+        json::parse(R"([{"name": "data", "persistentVolumeClaim": {"claimName": "disk"}}])");
+    EXPECT_EQ(resources::workload_from_json({{"spec", {{"template", with_claim}}}}, "Deployment").pod_spec,
+              with_claim["spec"]);
+}
+
+TEST(Projections, tell_whether_a_new_pod_starts_beside_the_old_one) {
+    const auto beside = [](const char* spec, const char* kind) {
+        return resources::workload_from_json({{"spec", json::parse(spec)}}, kind).starts_beside_old;
+    };
+    EXPECT_TRUE(beside("{}", "Deployment")) << "the API's default";
+    EXPECT_TRUE(beside(R"({"strategy": {"type": "RollingUpdate"}})", "Deployment"));
+    EXPECT_FALSE(beside(R"({"strategy": {"type": "Recreate"}})", "Deployment"));
+    EXPECT_FALSE(beside("{}", "StatefulSet"));
+}
+
 TEST(Projections, nothing_throws_on_another_shape) {
     for (
         const char* text :
@@ -173,7 +199,7 @@ TEST(Projections, nothing_throws_on_another_shape) {
             resources::job_from_json(object);
             resources::claim_from_json(object);
             resources::event_from_json(object);
-            resources::workload_from_json(object, "StatefulSet");
+            resources::workload_from_json(object, "Deployment");
         }) << text;
     }
 }
