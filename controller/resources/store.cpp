@@ -52,8 +52,9 @@ nlohmann::json to_json(const Store& s) {
 }
 
 Backup backup_from_json(const nlohmann::json& document) {
-    return {text_at(document, "name"), time_at(document, "completionTime"), integer_at(document, "sizeBytes"),
-            text_at(document, "identity"), text_at(document, "format"), text_at(document, "serverVersion")};
+    return {text_at(document, "name"),         time_at(document, "completionTime"),
+            integer_at(document, "sizeBytes"), text_at(document, "identity"),
+            text_at(document, "format"),       text_at(document, "serverVersion")};
 }
 
 nlohmann::json to_json(const Backup& b) {

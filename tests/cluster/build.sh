@@ -68,15 +68,19 @@ build_if_changed() {
     fi
 }
 
-build_everything() {
-    build_if_changed "build Kubernetes $kubernetes_version (about 6 minutes when cold)" "$cache/bin/kubernetes" kubernetes \
-        build_kubernetes
+build_tools() {
     build_if_changed "build kubectl" "$cache/bin/kubectl" kubernetes \
         go_build kubernetes "$cache/bin/kubectl" k8s.io/kubernetes/cmd/kubectl "$(kubernetes_link_flags)"
     build_if_changed "build Helm" "$cache/bin/helm" kubernetes \
         go_build kubernetes "$cache/bin/helm" helm.sh/helm/v3/cmd/helm "$(helm_link_flags)"
-    build_if_changed "build etcd" "$cache/bin/etcd" etcd go_build etcd "$cache/bin/etcd" go.etcd.io/etcd/server/v3 ""
     build_if_changed "build versitygw, an S3 server" "$cache/bin/versitygw" versitygw \
         go_build versitygw "$cache/bin/versitygw" github.com/versity/versitygw/cmd/versitygw ""
+}
+
+build_everything() {
+    build_if_changed "build Kubernetes $kubernetes_version (about 6 minutes when cold)" "$cache/bin/kubernetes" kubernetes \
+        build_kubernetes
+    build_tools
+    build_if_changed "build etcd" "$cache/bin/etcd" etcd go_build etcd "$cache/bin/etcd" go.etcd.io/etcd/server/v3 ""
     needed_program=buildah build_if_changed "build the pause image" "$cache/images/pause.tar" pause build_pause_image
 }
