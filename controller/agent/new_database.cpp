@@ -60,9 +60,11 @@ END $$)sql";
 
 // Whatever the dump has done to it.
 base::Status drop_database(const PrivateServer& server, Session& session, const std::string& database) {
-    const auto exists = session.value("SELECT 1 FROM pg_database WHERE datname = $1", {database});
-    if (!exists) return exists.error();
-    if (exists->empty()) return base::success();
+    const auto limit = session.value("SELECT datconnlimit FROM pg_database WHERE datname = $1", {database});
+    if (!limit) return limit.error();
+    if (limit->empty()) return base::success();
+    // A crash while it was dropped has left it invalid (-2): then nothing but dropping it is allowed.
+    if (*limit == "-2") return session.run("DROP DATABASE " + quote_identifier(database));
     if (auto taken = take_settings_back(session, database); !taken) return taken;
     const auto prepared = session.query("SELECT gid FROM pg_prepared_xacts WHERE database = $1", {database});
     if (!prepared) return prepared.error();

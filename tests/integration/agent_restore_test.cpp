@@ -239,5 +239,17 @@ TEST_F(AgentRestore, ProgressNamesBytesEntriesAndPercent) {
         EXPECT_TRUE(line.starts_with("DBRESTORE/1 ")) << line;
 }
 
+TEST_F(AgentRestore, WhatACrashLeftHalfDroppedIsDropped) {
+    start_server();
+    const std::string name = request("prepare").new_database;
+    sql("CREATE DATABASE " + name, "postgres");
+    // What a crash in DROP DATABASE leaves.
+    sql("UPDATE pg_database SET datconnlimit = -2 WHERE datname = '" + name + "'", "postgres");
+    stop_server();
+    restore();
+    start_server();
+    EXPECT_EQ(sql("SELECT count(*) FROM pg_database WHERE datconnlimit = -2", "postgres"), "0");
+}
+
 }  // namespace
 }  // namespace dbrestore::tests

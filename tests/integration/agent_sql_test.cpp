@@ -21,9 +21,10 @@ protected:
     void SetUp() override {
         AgentTest::SetUp();
         fs::create_directories(bin());
-        std::ofstream(bin() + "/psql") << "#!/bin/sh\n"
-                                       << "[ \"$1\" != --version ] || { echo 'psql (PostgreSQL) 15.19'; exit; }\n"
-                                       << "exec " << program("psql") << " \"$@\"\n";
+        std::ofstream(bin() + "/psql")
+            << "#!/bin/sh\n"
+            << "[ \"$1\" != --version ] || { echo 'psql (PostgreSQL) 15.19'; exit; }\n"
+            << "exec " << program("psql") << " \"$@\"\n";
         fs::permissions(bin() + "/psql", static_cast<fs::perms>(0755));
     }
 

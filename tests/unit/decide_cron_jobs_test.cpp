@@ -83,7 +83,7 @@ resources::CronJob set_by_its_owner(bool suspended) {
 }
 
 TEST(CronJobs, that_their_owner_pauses_meanwhile_stay_paused) {
-    World world = stopping().where([](World& w) {
+    World world = stopping_with_cron_jobs().where([](World& w) {
         w.server->lock.paused = noted;
         w.cron_jobs["backup"] = set_by_its_owner(true);
     });
