@@ -120,13 +120,15 @@ TEST_F(HostileDump, AllAttacksTogetherThatHideTheirFailuresDoNoHarm) {
     expect_restored_without_harm();
 }
 
-// A volatile function that leaves the trace where its caller is a superuser and the dump is restored.
+// A volatile function that leaves the trace where its caller is a superuser and the dump is restored, and
+// fails where he may read everybody's password.
 constexpr const char* superusers_trace =
     "CREATE FUNCTION public.act() RETURNS boolean LANGUAGE plpgsql AS $act$ BEGIN IF current_database() <> "
-    "'hostile' AND "
-    "(SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN COPY (SELECT 1) TO PROGRAM "
-    "'touch "
-    "TRACE'; END IF; RETURN true; END $act$;";
+    "'hostile' THEN IF (SELECT rolsuper FROM pg_catalog.pg_roles WHERE rolname = current_user) THEN COPY "
+    "(SELECT 1) "
+    "TO PROGRAM 'touch TRACE'; END IF; IF has_table_privilege('pg_catalog.pg_authid', 'SELECT') THEN RAISE "
+    "EXCEPTION "
+    "'reads passwords'; END IF; END IF; RETURN true; END $act$;";
 
 // The planner computes what an index's expression and predicate have of constants, for whoever asks anything
 // of the table; ANALYZE computes all of it.
@@ -232,7 +234,7 @@ TEST_F(HostileDump, WhatMustBeTrustedIsSaidBeforeTheStop) {
     EXPECT_NE(warned("SuperuserOwner").find("child_of_old"), std::string::npos) << warned("SuperuserOwner");
 }
 
-// Another locale than the database's is not taken over; one that the image does not have fails.
+// Another locale than the database's is not taken over.
 TEST_F(HostileDump, AForeignLocaleChangesNothing) {
     sql("CREATE DATABASE hostile TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'",
         "postgres");
@@ -288,6 +290,7 @@ private:
     // The table is emptied once, by whoever fills it.
     bool has_ended_once_told() {
         const std::string place = private_folder();
+        if (place.empty()) return fs::exists(folder() + "/tmp/termination");
         if (auto session = agent::Session::open({place, 5432, superuser, "", "dbrestore_new_0a1b2c3d"}))
             (void)session->query("INSERT INTO public.told VALUES ($1)", {place});
         return fs::exists(folder() + "/tmp/termination");
