@@ -158,9 +158,9 @@ MaybeFailure open_local(const resources::Store& store, const StoreAccess& access
 }
 
 // The first bytes of a source, as if it ended there.
-class Head final : public ByteSource {
+class FirstBytes final : public ByteSource {
 public:
-    explicit Head(ByteSource& inner) : inner_(inner) {}
+    explicit FirstBytes(ByteSource& inner) : inner_(inner) {}
     base::Result<size_t> read(char* buffer, size_t size) override {
         if (left_ == 0) return size_t{0};
         auto count = inner_.read(buffer, std::min(size, left_));
@@ -182,7 +182,7 @@ bool describe_object(HttpRequest request, const resources::S3Location& location,
     request.headers.push_back("Range: bytes=0-" + std::to_string(describing_bytes - 1));
     auto source = HttpSource::open(std::move(request), backup.identity);
     if (!source) return source.error().kind != base::ErrorKind::unavailable;
-    Head head(**source);
+    FirstBytes head(**source);
     describe(head, backup);
     return !head.failed();
 }
@@ -206,7 +206,7 @@ void describe_file(const resources::Store& store, const StoreAccess& access, res
     if (is_folder) file = open_beneath(file->fd.get(), "toc.dat");
     if (!file || file->is_folder) return;
     FileSource source(std::move(file->fd));
-    Head head(source);
+    FirstBytes head(source);
     if (is_folder) return describe_directory(head, backup);
     describe(head, backup);
 }
