@@ -161,8 +161,7 @@ Failure ends_too_early() {
 bool is_made_beforehand(const TocEntry& entry, const Archive& archive, const std::set<std::string>& made) {
     if (entry.description == "EXTENSION") return true;
     if (entry.description == "COMMENT") return entry.rest.starts_with("- EXTENSION ");
-    return entry.description == "SCHEMA" &&
-           made.contains(schema_of(entry, archive.definitions.schemas.list()));
+    return entry.description == "SCHEMA" && made.contains(schema_of(entry, archive.definitions.schemas));
 }
 
 }  // namespace
@@ -247,7 +246,7 @@ std::optional<Failure> prove_streamed(backups::ByteSource& dump, DumpFormat form
 }
 
 std::vector<std::string> entries_for_superusers(const Archive& archive) {
-    std::vector<std::string> found = archive.definitions.for_superusers.list();
+    std::vector<std::string> found = archive.definitions.for_superusers;
     for (const auto& entry : archive.entries) {
         for (const char* description : superuser_descriptions) {
             if (entry.description == description && found.size() < 100)
@@ -258,7 +257,7 @@ std::vector<std::string> entries_for_superusers(const Archive& archive) {
 }
 
 std::vector<std::string> schemas_made_beforehand(const Archive& archive, bool clean) {
-    const auto& made = archive.definitions.schemas.list();
+    const auto& made = archive.definitions.schemas;
     if (clean) return made;
     std::set<std::string> schemas;
     for (const auto& extension : archive.definitions.extensions) {
