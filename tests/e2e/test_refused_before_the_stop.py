@@ -94,7 +94,7 @@ def refused(shop, path, *reasons):
         (lambda dump: flip(dump, len(dump) // 2), "DumpDamaged", "damaged"),
         (lambda dump: b"", "BackupEmpty", "no content"),
         (
-            lambda dump: b"-- PostgreSQL database dump\nCREATE TABLE t ();\n",
+            lambda dump: b"CREATE TABLE t ();\n",
             "UnsupportedFormat",
             "plain text",
         ),
