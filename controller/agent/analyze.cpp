@@ -1,8 +1,11 @@
 #include "agent/analyze.h"
 
+#include <algorithm>
 #include <atomic>
 #include <mutex>
+#include <optional>
 #include <thread>
+#include <vector>
 
 #include "agent/space.h"
 

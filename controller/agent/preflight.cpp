@@ -209,14 +209,11 @@ void check_space(Inspection& inspection) {
 }
 
 std::vector<std::string> what_is_lost(bool clean) {
-    std::vector<std::string> lost{
-        clean ? "everything written since the dump was made to the objects that the dump holds"
-              : "everything written to the database since the dump was made",
-        "owners and privileges of objects that today's database lacks: they go to the database's owner",
-        "the placement of tables and indexes in other tablespaces than the database's own"};
-    lost.insert(lost.begin() + 1, clean ? "comments on the objects that the dump holds"
-                                        : "objects that the dump does not hold");
-    return lost;
+    return {clean ? "everything written since the dump was made to the objects that the dump holds"
+                  : "everything written to the database since the dump was made",
+            clean ? "comments on the objects that the dump holds" : "objects that the dump does not hold",
+            "owners and privileges of objects that today's database lacks: they go to the database's owner",
+            "the placement of tables and indexes in other tablespaces than the database's own"};
 }
 
 // All of them always run, so that all that is wrong is reported at once.

@@ -55,28 +55,24 @@ std::optional<AgentResult> begin_journal(const Context& context, Work& work) {
     return std::nullopt;
 }
 
-struct Source {
-    DumpFile dump;
-    Archive archive;
-};
-
-std::optional<AgentResult> open_source(const Context& context, const Work& work, Source& source) {
+std::optional<AgentResult> open_source(const Context& context, const Work& work, RestoreSource& source) {
     const std::string directory = work.tree.is_hidden() ? work.tree.path() : context.request.data_directory;
     const auto version = data_version(directory);
     if (!version) return from_error("DataDirectoryDamaged", version.error());
-    const auto programs = find_restore_programs(*version);
+    auto programs = find_restore_programs(*version);
     if (!programs) return failed("ProgramsMissing", to_text(programs.error()));
+    source.programs = std::move(*programs);
     backups::OpenBackup backup;
     if (const auto failure = open_backup(context, backup)) return from_failure(*failure);
     if (auto dump = usable_in_place(backup)) {
-        if (const auto failure = refuse_format(context, dump->format(), *programs))
+        if (const auto failure = refuse_format(context, dump->format(), source.programs))
             return from_failure(*failure);
         source.dump = std::move(*dump);
-    } else if (const auto failure = stage_dump(context, work.folder, *programs, backup, source.dump)) {
+    } else if (const auto failure = stage_dump(context, work.folder, source.programs, backup, source.dump)) {
         remove_staged(work.folder);
         return from_failure(*failure);
     }
-    if (const auto failure = read_archive(source.dump, *programs, source.archive))
+    if (const auto failure = read_archive(source.dump, source.programs, source.archive))
         return from_failure(*failure);
     return std::nullopt;
 }
@@ -114,14 +110,13 @@ std::optional<AgentResult> make_new_database(const PrivateServer& server, const 
 }
 
 std::optional<AgentResult> fill_new_database(const Context& context, const Work& work,
-                                             const PrivateServer& server, const Source& source,
+                                             const PrivateServer& server, const RestoreSource& source,
                                              std::string& remark) {
     const Journal& journal = *work.journal;
     if (auto failure = check_again(server, journal, source.archive)) return failure;
     if (auto ours = work.folder.still_ours(journal); !ours) return failed("TakenOver", to_text(ours.error()));
     if (auto failure = make_new_database(server, journal, source.archive)) return failure;
-    if (auto failure = run_restore(context, server, journal, source.archive, source.dump, work.tree.path()))
-        return failure;
+    if (auto failure = run_restore(context, server, journal, source, work.tree.path())) return failure;
     remove_staged(work.folder);  // its space is of use to ANALYZE already
     const auto left_out = analyze(context, server, journal);
     if (!left_out) return from_error("AnalyzeFailed", left_out.error());
@@ -157,7 +152,7 @@ AgentResult make_prepared(const Context& context) {
     }
     std::optional<ControlLook> look;
     if (auto failure = look_at_control(context, work, look)) return *failure;
-    Source source;
+    RestoreSource source;
     if (!context.request.undo) {
         if (auto failure = open_source(context, work, source)) return *failure;
     }

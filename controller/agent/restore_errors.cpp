@@ -68,7 +68,7 @@ std::string RestoreErrors::text() const {
 AgentResult judge_failure(const RestoreErrors& errors, const base::ProcessEnd& end,
                           const PrivateServer& server) {
     const std::string said = errors.text();
-    const std::string text = said.empty() ? "pg_restore ended with " + to_text(end) : said;
+    const std::string text = said.empty() ? "it ended with " + to_text(end) : said;
     if (tells_of_full_disk(text))
         return failed("InsufficientSpace", "the volume filled up while restoring: " + text);
     for (const char* sign : {"server closed the connection", "terminating connection",

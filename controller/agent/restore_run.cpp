@@ -7,7 +7,6 @@
 #include <random>
 
 #include "agent/fed_process.h"
-#include "agent/programs.h"
 #include "agent/restore_errors.h"
 #include "agent/space.h"
 #include "agent/sql_script.h"
@@ -42,12 +41,13 @@ std::string random_word() {
 class RestoreRun {
 public:
     RestoreRun(const Context& context, const PrivateServer& server, const Journal& journal,
-               const Archive& archive, const DumpFile& dump, const std::string& data_path)
+               const RestoreSource& source, const std::string& data_path)
         : context_(context),
           server_(server),
           journal_(journal),
-          archive_(archive),
-          dump_(dump),
+          programs_(source.programs),
+          archive_(source.archive),
+          dump_(source.dump),
           data_path_(data_path),
           percent_until_now_(std::max(percent_before, context.report.percent())),
           errors_(journal.clean) {
@@ -61,8 +61,8 @@ public:
         };
     }
 
-    std::optional<AgentResult> by_pg_restore(const std::string& program);
-    std::optional<AgentResult> by_psql(const std::string& program);
+    std::optional<AgentResult> by_pg_restore();
+    std::optional<AgentResult> by_psql();
 
 private:
     bool go_on(int64_t bytes);
@@ -72,6 +72,7 @@ private:
     const Context& context_;
     const PrivateServer& server_;
     const Journal& journal_;
+    const RestorePrograms& programs_;
     const Archive& archive_;
     const DumpFile& dump_;
     const std::string& data_path_;
@@ -84,14 +85,14 @@ private:
     bool is_full_ = false;
 };
 
-std::optional<AgentResult> RestoreRun::by_pg_restore(const std::string& program) {
+std::optional<AgentResult> RestoreRun::by_pg_restore() {
     const std::string list =
         context_.surroundings.temporary_directory + "/dbrestore-" + journal_.role + ".list";
     if (auto written = base::write_file_durably(list, list_for_restore(archive_, journal_.clean)); !written)
         return from_error("AgentFailed", written.error());
     const int64_t wished = context_.request.jobs > 0 ? context_.request.jobs : usable_cpus();
     const int64_t jobs = dump_.suits_workers() ? wished : 1;
-    spec_.arguments = {program,
+    spec_.arguments = {programs_.pg_restore,
                        "--no-owner",
                        "--no-privileges",
                        "--no-security-labels",
@@ -115,10 +116,10 @@ std::optional<AgentResult> RestoreRun::by_pg_restore(const std::string& program)
 }
 
 // Behind our own \restrict no text of the script is a command for psql, whatever SqlScript takes it for.
-std::optional<AgentResult> RestoreRun::by_psql(const std::string& program) {
+std::optional<AgentResult> RestoreRun::by_psql() {
     auto pipe = make_pipe();
     if (!pipe) return from_error("AgentFailed", pipe.error());
-    spec_.arguments = {program,
+    spec_.arguments = {programs_.psql,
                        "--no-psqlrc",
                        "--quiet",
                        "--set=ON_ERROR_STOP=1",
@@ -197,13 +198,10 @@ std::optional<AgentResult> refuse_prepared(const PrivateServer& server, const Jo
 }  // namespace
 
 std::optional<AgentResult> run_restore(const Context& context, const PrivateServer& server,
-                                       const Journal& journal, const Archive& archive, const DumpFile& dump,
+                                       const Journal& journal, const RestoreSource& source,
                                        const std::string& data_path) {
-    const auto programs = find_restore_programs(server.version());
-    if (!programs) return failed("AgentFailed", to_text(programs.error()));
-    RestoreRun run(context, server, journal, archive, dump, data_path);
-    auto failure = dump.format() == DumpFormat::sql ? run.by_psql(programs->psql)
-                                                    : run.by_pg_restore(programs->pg_restore);
+    RestoreRun run(context, server, journal, source, data_path);
+    auto failure = source.dump.format() == DumpFormat::sql ? run.by_psql() : run.by_pg_restore();
     return failure ? failure : refuse_prepared(server, journal);
 }
 

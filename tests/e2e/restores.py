@@ -157,6 +157,15 @@ def must_be_as_the_status_says(shop, restore, copies):
     shop.must_be_clean()
 
 
+def must_have_outlived_a_scaling(shop, restore, copies):
+    """Somebody scaled the workload up meanwhile, and it succeeds all the same."""
+    restore.must_succeed()
+    shop.wait_ready()
+    shop.must_hold(copies.of_the_dump)
+    assert "ScaledDuringRestore" in {event["reason"] for event in restore.events()}
+    shop.must_be_clean()
+
+
 def must_have_run_each_job_once(restore):
     """A Job that was deleted and made again would have the same name and another pod."""
     jobs = collections.Counter(

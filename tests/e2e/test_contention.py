@@ -86,10 +86,7 @@ def test_gitops_that_puts_the_replicas_back_every_second_does_no_harm(shop):
     with again_and_again(lambda: kubectl("apply", *options, objects=wanted, namespace=shop.namespace), 1) as applied:
         restore = restores.of_shop(shop, copies.path).must_succeed(300)
         assert len(applied) > 5
-    shop.wait_ready()
-    shop.must_hold(copies.of_the_dump)
-    assert "ScaledDuringRestore" in {event["reason"] for event in restore.events()}
-    shop.must_be_clean()
+    restores.must_have_outlived_a_scaling(shop, restore, copies)
 
 
 def test_every_step_does_without_its_first_job(shop):

@@ -41,8 +41,7 @@ def test_it_is_restored_and_undone(shop):
     assert not [f for f in restore.status["preflight"] if f["result"] == "Warning" and f["check"] == "RollingUpdate"]
     shop.must_hold(copies.of_the_dump)
     shop.must_be_clean()
-    undo = {"restoreRef": {"name": restore.name}}
-    restores.begin(shop.namespace, server=shop.name, type="Undo", undo=undo, dump=None).must_succeed()
+    restores.undo(restore, shop.name).must_succeed()
     shop.wait_ready()
     shop.must_hold(copies.before)
 
@@ -66,11 +65,7 @@ def test_scaling_up_during_a_restore_is_refused_with_its_name_and_does_no_harm(s
     assert shop.pods() == []
     restore.wait_until("it is scaled down again", lambda: shop.replicas() == 0, 30)
     agent.resume()
-    restore.must_succeed()
-    shop.wait_ready()
-    shop.must_hold(copies.of_the_dump)
-    assert "ScaledDuringRestore" in {event["reason"] for event in restore.events()}
-    shop.must_be_clean()
+    restores.must_have_outlived_a_scaling(shop, restore, copies)
 
 
 def test_an_edit_of_the_stopped_deployment_is_what_starts(shop):

@@ -46,11 +46,7 @@ def test_scaling_up_during_a_restore_is_refused_with_its_name_and_does_no_harm(s
 
     restore.wait_until("it is scaled down again", lambda: shop.replicas() == 0, 30)
     agent.resume()
-    restore.must_succeed()
-    shop.wait_ready()
-    shop.must_hold(copies.of_the_dump)
-    assert "ScaledDuringRestore" in {event["reason"] for event in restore.events()}
-    shop.must_be_clean()
+    restores.must_have_outlived_a_scaling(shop, restore, copies)
 
 
 def test_the_fence_is_down_before_and_after(shop):

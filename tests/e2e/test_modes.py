@@ -19,8 +19,7 @@ def test_mode_clean_keeps_what_the_dump_lacks_and_can_be_undone(namespace):
     changed = "SELECT count(*) FROM shop.events WHERE payload LIKE 'changed by test%'"
     assert shop.value(changed) == "0"
 
-    undo = {"restoreRef": {"name": restore.name}}
-    restores.begin(namespace, server="cleaned", type="Undo", dump=None, undo=undo).must_succeed()
+    restores.undo(restore, shop.name).must_succeed()
     shop.wait_ready()
     shop.must_hold(before, but_unlogged=True)
     shop.must_be_clean()

@@ -14,18 +14,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-struct Attack {
-    const char* name;
-    const char* statements;  // of plpgsql, each of which must fail; TRACE is a path
-    const char* word;        // that the failure says
-    const char* extension = "";
-};
-
-void PrintTo(const Attack& attack, std::ostream* out) {
-    *out << attack.name;
-}
-
-// As what a function of the dump runs.
+// Of plpgsql, as what a function of the dump runs.
 const Attack attacks[] = {
     {"CopyToProgram", "COPY (SELECT 1) TO PROGRAM 'touch TRACE'", "COPY to or from an external program"},
     {"CopyFromProgram", "COPY public.bait (a) FROM PROGRAM 'touch TRACE'",

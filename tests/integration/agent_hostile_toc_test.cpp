@@ -48,17 +48,7 @@ protected:
     }
 };
 
-struct Command {
-    const char* name;
-    const char* statements;
-    const char* word;  // that the failure says
-};
-
-void PrintTo(const Command& command, std::ostream* out) {
-    *out << command.name;
-}
-
-const Command commands[] = {
+const Attack commands[] = {
     {"CopyToProgram", "COPY (SELECT 1) TO PROGRAM 'touch TRACE'", "COPY to or from an external program"},
     {"AlterSystem", "ALTER SYSTEM SET archive_command = 'touch TRACE'",
      "permission denied to set parameter \"archive_command\""},
@@ -80,7 +70,7 @@ const Command commands[] = {
      "could not create locale"},
 };
 
-class HostileCommand : public HostileContents, public testing::WithParamInterface<Command> {};
+class HostileCommand : public HostileContents, public testing::WithParamInterface<Attack> {};
 
 TEST_P(HostileCommand, IsRefusedAndTheOldDataStays) {
     make_dump_that_runs(GetParam().statements);

@@ -30,6 +30,10 @@ SELECT string_agg(line, E'\n' ORDER BY line) FROM (
 
 }  // namespace
 
+void PrintTo(const Attack& attack, std::ostream* out) {
+    *out << attack.name;
+}
+
 void HostileTest::SetUp() {
     AgentTest::SetUp();
     start_server();

@@ -1,9 +1,20 @@
 #pragma once
 // Dumps that attack: what a restore of them must leave as it was.
 
+#include <ostream>
+
 #include "integration/agent_fixture.h"
 
 namespace dbrestore::tests {
+
+struct Attack {
+    const char* name;
+    const char* statements;  // each of which must fail; TRACE is a path
+    const char* word;        // that the failure says
+    const char* extension = "";
+};
+
+void PrintTo(const Attack& attack, std::ostream* out);
 
 class HostileTest : public AgentTest {
 protected:
