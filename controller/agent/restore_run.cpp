@@ -138,7 +138,7 @@ std::optional<AgentResult> RestoreRun::by_psql() {
         return backups::pump(source, [&](std::string_view piece) {
             bytes += static_cast<int64_t>(piece.size());
             auto fed = script.feed(piece, forward);
-            entries_done_ = script.entries_seen;
+            entries_done_ = static_cast<int64_t>(script.archive.entries.size());
             return fed;
         });
     };

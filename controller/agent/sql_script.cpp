@@ -204,7 +204,6 @@ void SqlScript::end_comment() {
         pg_dump_version = version;
     auto entry = entry_from_comment(comment);
     if (!entry) return;
-    ++entries_seen;
     archive.is_cut = archive.is_cut || archive.entries.size() == max_entries;
     if (!archive.is_cut) archive.entries.push_back(std::move(*entry));
 }

@@ -31,7 +31,6 @@ public:
 
     Archive archive;              // entries without `line`
     std::string pg_dump_version;  // that wrote it; empty where it does not say so
-    int64_t entries_seen = 0;
 
 private:
     enum class In {
