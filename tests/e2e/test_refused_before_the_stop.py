@@ -96,7 +96,7 @@ def refused(shop, path, *reasons):
         (
             lambda dump: b"CREATE TABLE t ();\n",
             "UnsupportedFormat",
-            "plain text",
+            "no dump of one database as pg_dump writes it",
         ),
         (lambda dump: b"BZh9" + dump, "UnsupportedFormat", "bzip2"),
         (lambda dump: NEWER_ARCHIVE + dump[len(NEWER_ARCHIVE) :], "DumpTooNew", "newer pg_dump"),
