@@ -16,6 +16,7 @@ using base::Status;
 using decide::World;
 using nlohmann::json;
 using resources::Key;
+using resources::operator_manager;
 
 namespace {
 
@@ -70,6 +71,7 @@ Status Applier::apply(decide::ServerWorld& world, const decide::Plan& plan) {
     World of_server;
     of_server.restore.meta.namespace_name = world.server.meta.namespace_name;
     of_server.server = world.server;
+    of_server.workload = world.workload;
     return apply(of_server, plan);
 }
 
@@ -79,7 +81,7 @@ Status Applier::carry_out(World& world, const decide::Action& action) {
         Overloaded{
             [&](const decide::SaveRestore& a) { return save_restore(restore, a.status); },
             [&](const decide::SaveServer& a) {
-                return save_server(*world.server, to_json(a.status), status_manager);
+                return save_server(*world.server, to_json(a.status), operator_manager);
             },
             [&](const decide::SaveLock& a) {
                 base::log_info("lock", {{"server", world.server->meta.name},
@@ -112,9 +114,9 @@ Status Applier::carry_out(World& world, const decide::Action& action) {
 }
 
 Status Applier::save_restore(resources::DatabaseRestore& restore, const resources::RestoreStatus& status) {
-    const auto saved =
-        client_.apply(restores_resource, restore.meta.key(), "status",
-                      status_body("DatabaseRestore", restore.meta, to_json(status)), {status_manager, true});
+    const auto saved = client_.apply(restores_resource, restore.meta.key(), "status",
+                                     status_body("DatabaseRestore", restore.meta, to_json(status)),
+                                     {operator_manager, true});
     if (!saved) return saved.error();
     own_writes_.remember("restore", restore.meta.key(), version_of(*saved), clock_.now());
     metrics_.status_saved(restore, status, clock_.now());
@@ -160,7 +162,7 @@ Status Applier::mark_executed(resources::DatabaseRestore& restore, bool executed
     patch["metadata"]["annotations"][resources::executed_annotation] =
         executed ? json(restore.meta.uid) : json(nullptr);
     const auto patched =
-        client_.merge_patch(restores_resource, restore.meta.key(), "", patch, status_manager);
+        client_.merge_patch(restores_resource, restore.meta.key(), "", patch, operator_manager);
     if (!patched) return patched.error();
     own_writes_.remember("restore", restore.meta.key(), version_of(*patched), clock_.now());
     restore.meta.resource_version = version_of(*patched);
@@ -195,11 +197,11 @@ Status Applier::create_job(const json& manifest) {
 
 Status Applier::scale(const resources::Workload& workload, int64_t replicas) {
     // Only as what was checked: a change in between (whenScaled!) is a conflict, and everything is looked at
-    // again. So a controller that was paused since scales nothing.
+    // again. Where nobody wrote since, a controller that was paused scales late: size_before_late_stop.
     const json patch{{"metadata", {{"resourceVersion", workload.meta.resource_version}}},
                      {"spec", {{"replicas", replicas}}}};
     const auto scaled = client_.merge_patch(workload_resource(workload.kind), workload.meta.key(), "scale",
-                                            patch, status_manager);
+                                            patch, operator_manager);
     if (!scaled) return scaled.error();
     base::log_info("scaled", {{"workload", workload.meta.name}, {"replicas", std::to_string(replicas)}});
     own_writes_.remember(workload.kind, workload.meta.key(), version_of(*scaled), clock_.now());
@@ -210,16 +212,16 @@ Status Applier::suspend(const resources::CronJob& cron_job, bool suspended) {
     const json patch{{"metadata", {{"resourceVersion", cron_job.meta.resource_version}}},
                      {"spec", {{"suspend", suspended}}}};
     const auto patched =
-        client_.merge_patch(cron_jobs_resource, cron_job.meta.key(), "", patch, status_manager);
+        client_.merge_patch(cron_jobs_resource, cron_job.meta.key(), "", patch, operator_manager);
     if (!patched) return patched.error();
     base::log_info(suspended ? "paused" : "resumed", {{"cronjob", cron_job.meta.name}});
     return base::success();
 }
 
-// Of a restore that vanished its server tells.
+// Of a restore that vanished its server tells, as of itself.
 void Applier::speak(const World& world, const decide::Speak& event) {
-    const bool vanished = world.vanished;
-    const auto& meta = vanished ? world.server->meta : world.restore.meta;
+    const bool by_server = world.vanished || world.restore.meta.uid.empty();
+    const auto& meta = by_server ? world.server->meta : world.restore.meta;
     base::log(event.warning ? base::LogLevel::warning : base::LogLevel::info, event.message,
               {{"event", event.reason}});
     const std::string now = base::format_time_micro(clock_.now());
@@ -237,7 +239,7 @@ void Applier::speak(const World& world, const decide::Speak& event) {
                         {"note", note_of(event.message)},
                         {"regarding",
                          {{"apiVersion", resources::api_version},
-                          {"kind", vanished ? "PostgresServer" : "DatabaseRestore"},
+                          {"kind", by_server ? "PostgresServer" : "DatabaseRestore"},
                           {"name", meta.name},
                           {"namespace", meta.namespace_name},
                           {"uid", meta.uid}}}};

@@ -17,7 +17,7 @@ base::Result<bool> set_finalizer(kube::Client& client, const kube::Resource& res
     // The whole list travels, guarded by resourceVersion, so that nobody else's finalizer is lost.
     const nlohmann::json patch{
         {"metadata", {{"finalizers", finalizers}, {"resourceVersion", meta.resource_version}}}};
-    const auto patched = client.merge_patch(resource, meta.key(), "", patch, status_manager);
+    const auto patched = client.merge_patch(resource, meta.key(), "", patch, resources::operator_manager);
     if (!patched && patched.error().kind == base::ErrorKind::not_found && !wanted) return false;
     if (!patched) return patched.error();
     meta.resource_version = resources::text_at(*patched, "metadata.resourceVersion");

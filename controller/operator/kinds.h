@@ -21,8 +21,7 @@ inline const kube::Resource& workload_resource(const std::string& kind) {
     return kind == "Deployment" ? deployments_resource : stateful_sets_resource;
 }
 
-// Who writes what: see the design of the lock in docs/architecture.md.
-inline constexpr const char* status_manager = "dbrestore";
+// Who writes what: see the design of the lock in docs/architecture.md. All else: resources::operator_manager.
 inline constexpr const char* lock_manager = "dbrestore-lock";
 
 }  // namespace dbrestore::op

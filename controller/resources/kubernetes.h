@@ -40,13 +40,17 @@ struct ObjectMeta {
     bool has_finalizer(const std::string& finalizer) const;
 };
 
+// The operator's field manager, by which an object's metadata.managedFields tells what it wrote last.
+inline constexpr const char* operator_manager = "dbrestore";
+
 // What may run a database. `pod_spec` is kept whole where the pods mount a claim: inference and the Job's pod
 // are made from it, and there are few. Of all others nothing is kept of it.
 struct Workload {
     ObjectMeta meta;
     std::string kind;  // StatefulSet or Deployment
     int64_t replicas = 1, status_replicas = 0;
-    std::string when_scaled;         // of persistentVolumeClaimRetentionPolicy: Retain or Delete
+    bool scaled_by_operator = false;  // it wrote `replicas` last, and nobody since
+    std::string when_scaled;          // of persistentVolumeClaimRetentionPolicy: Retain or Delete
     bool starts_beside_old = false;  // a change of the pod template starts a pod before the old one has ended
     Labels selector;
     nlohmann::json pod_spec;

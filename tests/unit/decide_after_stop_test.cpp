@@ -315,7 +315,8 @@ WorldBuilder over(Phase phase) {
 
 TEST(Ended, saves_the_history_and_frees_the_lock_last) {
     const auto known = [](World& w) {
-        w.server->status.history.push_back({"bring-it-back", restore_uid, "Succeeded", "", noon, "", 0, {}});
+        w.server->status.history.push_back(
+            {"bring-it-back", restore_uid, "Succeeded", "", noon, "", 0, {}, {}});
     };
     check({
         {"a success", over(Phase::succeeded), "SaveServer SaveLock(free) RemoveFinalizers"},
@@ -334,12 +335,14 @@ TEST(Ended, saves_the_history_and_frees_the_lock_last) {
     });
     const World given = over(Phase::succeeded).seen_fresh().where([](World& w) {
         w.restore.status.previous_data = resources::PreviousData{true, "old", 9, noon};
+        w.restore.status.stop_time = noon;
+        w.restore.status.original_replicas = 1;
     });
     const Plan plan = decide::decide(given);
     const auto& history = find_action<decide::SaveServer>(plan)->status.history;
     ASSERT_EQ(history.size(), 1u);
-    EXPECT_EQ(history[0],
-              (resources::HistoryEntry{"bring-it-back", restore_uid, "Succeeded", "", noon, "old", 9, noon}));
+    EXPECT_EQ(history[0], (resources::HistoryEntry{"bring-it-back", restore_uid, "Succeeded", "", noon, "old",
+                                                   9, noon, 1}));
 }
 
 TEST(Ended, shows_when_the_previous_data_is_gone) {
