@@ -127,11 +127,22 @@ void keep_only(const std::vector<Store>& stores, ServerStatus& status) {
     }
 }
 
-// The one under way; else the one that was listed longest ago.
-StoreStatus& next_listing(ServerStatus& status) {
+// Before each restore its store is listed, beside the restore's own checks. Once: a clock that was set back
+// makes no list old.
+bool is_wanted_by_holder(const ServerWorld& world, const StoreStatus& listing) {
+    if (!world.holder || world.holder->spec.backup.store != listing.name) return false;
+    const auto& began = world.holder->status.start_time;
+    return began && *began <= world.now && listing.list_time < began;
+}
+
+// The one under way; else the one that a restore begins with; else the one that was listed longest ago.
+StoreStatus& next_listing(const ServerWorld& world, ServerStatus& status) {
     const auto running = std::ranges::find_if(status.stores, is_under_way);
-    return running != status.stores.end()
-               ? *running
+    if (running != status.stores.end()) return *running;
+    const auto wanted = std::ranges::find_if(
+        status.stores, [&](const StoreStatus& listing) { return is_wanted_by_holder(world, listing); });
+    return wanted != status.stores.end()
+               ? *wanted
                : *std::ranges::min_element(status.stores, {}, &StoreStatus::list_time);
 }
 
@@ -146,7 +157,7 @@ int64_t newest_attempt(const ServerWorld& world) {
 // One store at a time: the others wait until its Job is over.
 void list_next(const ServerWorld& world, ServerStatus& status, Plan& plan) {
     const std::chrono::seconds interval(world.server.catalog_interval_seconds);
-    StoreStatus& listing = next_listing(status);
+    StoreStatus& listing = next_listing(world, status);
     const Store& store = *std::ranges::find(world.server.stores, listing.name, &Store::name);
     if (is_under_way(listing)) {
         if (settle(world, store, listing, status)) {
@@ -159,7 +170,8 @@ void list_next(const ServerWorld& world, ServerStatus& status, Plan& plan) {
         if (!made) plan.actions.push_back(catalog_job(world, store, listing));
         return look_again(plan, 2s);
     }
-    if (!listing.list_time || world.now - *listing.list_time >= interval) {
+    if (!listing.list_time || world.now - *listing.list_time >= interval ||
+        is_wanted_by_holder(world, listing)) {
         listing.attempt = newest_attempt(world) + 1;
         listing.start_time = world.now;
         return look_again(plan, 100ms);

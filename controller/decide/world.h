@@ -48,7 +48,8 @@ struct ServerWorld {
     bool namespace_terminating = false;
     Settings settings;
     resources::PostgresServer server;
-    std::optional<World> vanished;  // where the holder of the lock does not exist: what it left
+    std::optional<resources::DatabaseRestore> holder;  // of the lock
+    std::optional<World> vanished;                     // where that does not exist any more: what it left
     std::optional<resources::Workload> workload;
     std::vector<resources::PostgresServer> others;          // in the same namespace
     std::vector<resources::Pod> pods;                       // of the workload, and of cleanup Jobs

@@ -237,18 +237,21 @@ Result<std::optional<ServerWorld>> Observer::server(View& view, const Key& key) 
     const auto terminating = namespace_terminating(world.server.meta);
     if (!terminating) return terminating.error();
     world.namespace_terminating = *terminating;
-    if (auto added = add_vanished(view, world); !added) return added.error();
+    if (auto added = add_holder(view, world); !added) return added.error();
     if (auto added = add_kept_data(view, world); !added) return added.error();
     return std::optional<ServerWorld>(std::move(world));
 }
 
 // Where the lock's holder is not in the cache, the API server itself must say that it is gone.
-Status Observer::add_vanished(View& view, ServerWorld& world) {
+Status Observer::add_holder(View& view, ServerWorld& world) {
     const auto& holder = world.server.lock.active_restore;
     if (!holder || world.namespace_terminating) return base::success();
     const Key key{world.server.meta.namespace_name, holder->name};
     const auto cached = caches_.restores.get(key);
-    if (cached && cached->meta.uid == holder->uid) return base::success();
+    if (cached && cached->meta.uid == holder->uid) {
+        world.holder = *cached;
+        return base::success();
+    }
     const auto document = client_.get(restores_resource, key);
     if (!document && document.error().kind != ErrorKind::not_found) return document.error();
     if (document && resources::meta_from_json(*document).uid == holder->uid) return base::success();

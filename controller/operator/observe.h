@@ -29,7 +29,7 @@ private:
     base::Status add_report(decide::World& world);
     base::Status add_notes(decide::World& world);
     base::Result<bool> namespace_terminating(const resources::ObjectMeta& meta);
-    base::Status add_vanished(View& view, decide::ServerWorld& world);
+    base::Status add_holder(View& view, decide::ServerWorld& world);
     base::Status add_kept_data(View& view, decide::ServerWorld& world);
     void add_rivals(decide::World& world);
     base::Result<std::optional<resources::AgentReport>> report_of(const resources::Pod& pod);

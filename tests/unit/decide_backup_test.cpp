@@ -198,6 +198,31 @@ TEST(Catalog, lists_one_store_after_the_other_and_again_after_the_interval) {
     EXPECT_TRUE(asks_for<decide::DeleteJob>(plan)) << "the last Job of each store is enough";
 }
 
+TEST(Catalog, lists_a_store_anew_for_each_restore_from_it_and_once) {
+    decide::ServerWorld world = a_server_with_stores();
+    resources::AgentResult found;
+    found.outcome = resources::AgentResult::Outcome::done;
+    for (const char* store : {"nightly", "by-hand"}) {
+        const Plan plan = until_job(world);
+        ASSERT_EQ(request_in(job_in(plan)).store.name, store);
+        end_job(world, plan, found);
+        round(world);
+    }
+    world.now += std::chrono::seconds(60);
+    EXPECT_TRUE(job_in(until_job(world)).is_null());
+    world.holder = World(asking("ManualBackup", "by-hand", latest)).restore;
+    world.holder->status.start_time = world.now;
+    world.now -= std::chrono::seconds(5);
+    EXPECT_TRUE(job_in(until_job(world)).is_null()) << "the clock was set back";
+    world.now += std::chrono::seconds(6);
+    const Plan plan = until_job(world);
+    ASSERT_TRUE(job_in(plan).is_object());
+    EXPECT_EQ(request_in(job_in(plan)).store.name, "by-hand");
+    end_job(world, plan, found);
+    round(world);
+    EXPECT_TRUE(job_in(until_job(world)).is_null());
+}
+
 TEST(Catalog, what_was_seen_of_a_backup_stays_while_it_is_the_same) {
     decide::ServerWorld world = a_server_with_stores();
     world.server.stores.resize(1);
