@@ -1,3 +1,5 @@
+#include <thread>
+
 #include "agent/analyze.h"
 #include "agent/archive.h"
 #include "agent/enter.h"
@@ -109,6 +111,15 @@ std::optional<AgentResult> make_new_database(const PrivateServer& server, const 
     return std::nullopt;
 }
 
+// What was restored is written to the disk meanwhile. Whether all of it was, the last checkpoint says.
+base::Result<int64_t> analyze_while_writing(const Context& context, const PrivateServer& server,
+                                            const Journal& journal) {
+    const std::jthread writer([&server] {
+        if (auto session = server.connect("template1")) static_cast<void>(session->run("CHECKPOINT"));
+    });
+    return analyze(context, server, journal);
+}
+
 std::optional<AgentResult> fill_new_database(const Context& context, const Work& work,
                                              const PrivateServer& server, const RestoreSource& source,
                                              std::string& remark) {
@@ -118,7 +129,7 @@ std::optional<AgentResult> fill_new_database(const Context& context, const Work&
     if (auto failure = make_new_database(server, journal, source.archive)) return failure;
     if (auto failure = run_restore(context, server, journal, source, work.tree.path())) return failure;
     remove_staged(work.folder);  // its space is of use to ANALYZE already
-    const auto left_out = analyze(context, server, journal);
+    const auto left_out = analyze_while_writing(context, server, journal);
     if (!left_out) return from_error("AnalyzeFailed", left_out.error());
     if (*left_out > 0) remark += "; " + std::to_string(*left_out) + " tables could not be analyzed";
     if (auto handed = hand_over(server, journal); !handed)

@@ -90,6 +90,8 @@ Settings overrides(const PrivatePlace& place, int major_version) {
         {"full_page_writes", "on"},
         // New segments are written once, not twice.
         {"wal_init_zero", "off"},
+        // What checks a key runs once: to compile it takes longer than it saves.
+        {"jit", "off"},
         {"max_wal_size", std::to_string(place.max_wal_size_mb) + "MB"},
         {"maintenance_work_mem", std::to_string(place.maintenance_work_mem_mb) + "MB"},
     };

@@ -350,7 +350,7 @@ TEST(Ended, shows_when_the_previous_data_is_gone) {
         return a_restore().in(Phase::succeeded).executed().where([&](World& w) {
             w.restore.status.previous_data = resources::PreviousData{true, "old", 9, noon};
             w.server->status.history.push_back(
-                {"bring-it-back", restore_uid, "Succeeded", "", noon, database, 9, {}});
+                {"bring-it-back", restore_uid, "Succeeded", "", noon, database, 9, {}, {}});
         });
     };
     World kept = with_entry("old"), gone = with_entry("");

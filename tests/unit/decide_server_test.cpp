@@ -69,13 +69,13 @@ TEST(Server, keeps_no_finalizer_for_which_no_restore_holds_the_lock) {
 
 decide::ServerWorld stopped_too_late() {
     decide::ServerWorld world = a_server_world();
+    world.server.status = server_status_after(world);
     world.workload->replicas = 0;
     world.workload->scaled_by_operator = true;
     world.server.status.history.push_back({"earlier", "uid-1", "Succeeded", "", noon, "", 0, {}, 3});
     world.server.status.history.push_back(
         {"bring-it-back", restore_uid, "Cancelled", "", noon, "", 0, {}, 1});
     world.server.status.history.push_back({"refused", "uid-3", "Failed", "", noon, "", 0, {}, {}});
-    world.server.status = server_status_after(world);
     return world;
 }
 
@@ -210,7 +210,7 @@ TEST(History, makes_room_without_forgetting_databases_that_must_still_be_dropped
     resources::ServerStatus status;
     for (int i = 0; i < 100; ++i)
         status.history.push_back(
-            {"r" + std::to_string(i), "uid", "Succeeded", "", noon, i < 50 ? "kept" : "", 0, {}});
+            {"r" + std::to_string(i), "uid", "Succeeded", "", noon, i < 50 ? "kept" : "", 0, {}, {}});
     const World restore = a_restore().in(Phase::failed);
     status = decide::with_history_of(restore.restore, status);
     EXPECT_EQ(status.history.size(), 100u);
