@@ -140,6 +140,9 @@ void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
 }  // namespace
 
 ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerStatus status) {
+    const bool is_there =
+        std::ranges::find(status.history, restore.meta.uid, &HistoryEntry::uid) != status.history.end();
+    if (is_there) return status;
     HistoryEntry entry;
     entry.restore = restore.meta.name;
     entry.uid = restore.meta.uid;
@@ -189,6 +192,11 @@ Plan decide_server(const ServerWorld& world) {
     ServerStatus status = observed_status(world);
     for (auto& entry : status.history) expire(world, entry, plan);
     list_stores(world, status, plan);
+    // A cache may show neither the Job that is to be made nor the status that one is made for.
+    const bool acts = std::ranges::any_of(plan.actions, [](const Action& action) {
+        return std::holds_alternative<CreateJob>(action) || std::holds_alternative<DeleteJob>(action);
+    });
+    if (acts && !world.fresh) return look_fresh("looking once more before Jobs are made or removed");
     if (status != world.server.status)
         plan.actions.insert(plan.actions.begin(), SaveServer{std::move(status)});
     return plan;

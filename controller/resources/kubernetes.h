@@ -79,7 +79,7 @@ struct Job {
     ObjectMeta meta;
     bool complete = false, failed = false;
     std::string failure_reason, failure_message;
-    std::optional<base::Time> start_time;
+    std::optional<base::Time> start_time, end_time;
     int64_t active = 0;
 
     bool finished() const { return complete || failed; }
@@ -88,6 +88,8 @@ struct Job {
 struct CronJob {
     ObjectMeta meta;
     bool suspended = false;
+    bool set_by_others =
+        false;  // `suspend` is what another field manager made it; false where nobody is known
 };
 
 struct Claim {  // PersistentVolumeClaim
@@ -109,7 +111,7 @@ Pod pod_from_json(const nlohmann::json& object);
 bool is_pod_of(const Workload& workload, const Pod& pod);
 Job job_from_json(const nlohmann::json& object);
 Claim claim_from_json(const nlohmann::json& object);
-CronJob cron_job_from_json(const nlohmann::json& object);
+CronJob cron_job_from_json(const nlohmann::json& object, const std::string& our_manager);
 EventNote event_from_json(const nlohmann::json& object);
 
 }  // namespace dbrestore::resources

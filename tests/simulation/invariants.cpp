@@ -51,6 +51,15 @@ bool remembers_success_of(const json& server, const std::string& restore, const 
     });
 }
 
+// As charts/dbrestore/templates/cronjobs-policy.yaml asks.
+bool patches_only_suspend(const kube::Request& request) {
+    json patch = json::parse(request.body, nullptr, false);
+    if (request.method != "PATCH" || !patch.is_object() || !present_at(patch, "spec.suspend")) return false;
+    patch["metadata"].erase("resourceVersion");
+    patch["spec"].erase("suspend");
+    return patch["metadata"].empty() && patch["spec"].empty() && patch.size() == 2;
+}
+
 }  // namespace
 
 std::string Invariants::attempt_of(const json& job) {
@@ -151,7 +160,8 @@ void Invariants::operator_asks(const kube::Request& request) {
     if (request.body.find(secret_text) != std::string::npos) broken("I6: a secret in " + request.target);
     const auto has = [&](const char* part) { return request.target.find(part) != std::string::npos; };
     const bool ours = has("/databaserestores/") || has("/postgresservers/") || has("/events") ||
-                      has("/statefulsets/shop/scale") || (has("/jobs") && request.method != "PATCH");
+                      has("/statefulsets/shop/scale") || (has("/jobs") && request.method != "PATCH") ||
+                      (has("/cronjobs/") && patches_only_suspend(request));
     if (!ours || has("/namespaces/bystander/")) broken("I7: " + request.method + " " + request.target);
     if (has("/databaserestores/") && request.method == "DELETE") broken("I7: a restore is deleted");
     if (has("/postgresservers/") && request.method == "DELETE") broken("I7: a server is deleted");
@@ -163,13 +173,14 @@ void Invariants::changed(const Collection& kind, const json* before, const json*
     // What somebody else deleted may be made again.
     if (kind.plural == "jobs" && after == nullptr && !operator_is_acting)
         jobs_made_.erase(attempt_of(*before));
+    if (kind.plural == "cronjobs" && before != nullptr && after != nullptr) cron_job_changed(*before, *after);
     if (kind.plural == "databaserestores" && after != nullptr) restore_changed(before, after);
     if (kind.plural == "databaserestores" && after == nullptr)
         restore_vanished(resources::restore_from_json(*before));
     if (kind.plural == "statefulsets" && before != nullptr && after != nullptr)
         workload_changed(*before, *after);
     if (kind.plural == "postgresservers" && before != nullptr && after != nullptr)
-        lock_changed(*before, *after);
+        lock_changed(*before, *after), list_changed(*before, *after), history_changed(*after);
 }
 
 void Invariants::job_created(const json& job) {
@@ -184,6 +195,7 @@ void Invariants::job_created(const json& job) {
     const auto ran = succeeded_.find(server + "/" + restore);
     if (ran != succeeded_.end() && ran->second != uid && (writes(step) || step == "quiesce"))
         broken("a restore's name runs again on a server where it succeeded: " + name);
+    if (step == "catalog") return listing_job_created(job);
     const json* holder = store_.find("postgresservers", {text_at(job, "metadata.namespace"), server});
     if (holder != nullptr && step != "cleanup" && remembers_success_of(*holder, restore, uid))
         broken("a Job is made for a restore whose name succeeded, as the server knows: " + name);
@@ -268,6 +280,9 @@ void Invariants::restore_ended(const DatabaseRestore& restore) {
     const bool is_new = at->second.made_by == uid;
     if (success && (!is_new || !at->second.verified))
         broken("a restore succeeds without its data being in place and verified");
+    if (success && restore.spec.type == "ScheduledBackup" &&
+        at->second.made_from != restore.status.source_name)
+        broken("a restore of " + restore.status.source_name + " serves " + at->second.made_from);
     if (!success && is_new && at->second.client_writes == 0 && !volume->hidden)
         broken("a restore that did not succeed leaves new data that no client saw");
     const bool ours = volume->journal && volume->journal->restore_uid == uid;
@@ -289,6 +304,7 @@ void Invariants::workload_changed(const json& before, const json& after) {
         if (object == nullptr) continue;
         const auto restore = resources::restore_from_json(*object);
         if (restore.meta.uid != text_at(server.document, "status.activeRestore.uid")) continue;
+        if (restore.status.phase == Phase::stopping) cron_jobs_are_noted(server.document);
         if (!resources::condition_is(restore.status.conditions, "Validated", resources::Truth::yes) &&
             restore.status.phase != Phase::rolling_back)
             broken("the database is stopped before the restore was validated");
@@ -305,9 +321,18 @@ void Invariants::lock_changed(const json& before, const json& after) {
     if (was.empty() || was == is) return;
     if (!is.empty()) return;  // taken over: what it then does is checked as any other's
     if (present_at(after, "status.fence")) broken("the lock is freed while the fence is up");
+    cron_jobs_run_again();
     for (const auto& [key, job] : store_.all("jobs").objects) {
         if (label(job.document, "dbrestore.dev/restore-uid") == was && may_write(store_, key, job.document))
             broken("the lock is freed while Job " + key.name + " writes");
+    }
+}
+
+void Invariants::history_changed(const json& server) {
+    std::set<std::string> restores;
+    for (const auto& entry : list_at(server, "status.history")) {
+        if (!restores.insert(text_at(entry, "uid")).second)
+            broken("the history tells twice of " + text_at(entry, "restore"));
     }
 }
 

@@ -16,6 +16,9 @@
 
 namespace dbrestore::simulation {
 
+// Of a server's stores. Longer than the longest stillness, so that a run comes to rest.
+inline constexpr int64_t list_interval_seconds = 36'000;
+
 // Stands where secrets stand: in the environment of the database, and in what the agent's children print.
 inline constexpr const char* secret_text = "hunter2-correct-horse";
 
@@ -41,9 +44,19 @@ public:
     // Old data whose retention has passed for a while, and that somebody could drop.
     std::vector<std::string> overdue() const;
 
+    // The step `catalog` told what lies in a store.
+    void listed(const resources::AgentRequest& request, const resources::AgentResult& result);
+    // A store appears.
+    void list_is_due_again() { list_made_.clear(), list_writes_ = 0; }
+    // What it shows before may be what was decided on.
+    void clock_jumps() { note_time(), list_is_due_again(); }
+    // What is listed is what lies there; also not too long ago.
+    void check_lists();
+
     // A person made these the user's wish, or took away what the end is judged by.
     int64_t wanted_replicas = 1;
     bool namespace_deleted = false;
+    std::map<Key, bool> wanted_suspended;  // CronJobs, by what their owner did last
     // Pods that people started on the claim themselves, before any fence.
     bool operator_is_acting = false;
     // All DatabaseRestores up to this version are known to the operator that acts.
@@ -61,6 +74,13 @@ private:
     void check_conditions(const resources::DatabaseRestore& restore);
     void workload_changed(const json& before, const json& after);
     void lock_changed(const json& before, const json& after);
+    void cron_job_changed(const json& before, const json& after);
+    void cron_jobs_are_noted(const json& server);
+    void cron_jobs_run_again();
+    void listing_job_created(const json& job);
+    void list_changed(const json& before, const json& after);
+    void history_changed(const json& server);
+    void check_list(const json& server, const json& store);
     void check_restore_at_rest(const resources::DatabaseRestore& restore);
     void check_server_at_rest(const json& server);
     const Volume* volume_of(const std::string& server, const std::string& namespace_name) const;
@@ -87,6 +107,15 @@ private:
     std::map<std::string, uint64_t> queued_at_;     // UID → the version that put it into the queue
     std::set<std::string> passed_live_;             // UIDs of restores whose check through the network passed
     bool operator_scaled_to_zero_ = false;
+    // By the server's UID and the attempt: what its runs may have told. By the server's UID and the store:
+    // the newest attempt, and when its Job was made.
+    std::map<std::string, std::vector<std::vector<std::string>>> told_lists_;
+    struct Listing {
+        int64_t attempt = 0;
+        std::chrono::steady_clock::time_point made{};
+    };
+    std::map<std::string, Listing> list_made_;
+    int list_writes_ = 0;  // of how far the lists are, since the newest Job was made
 };
 
 }  // namespace dbrestore::simulation

@@ -30,6 +30,12 @@ void Invariants::check_at_rest() {
             broken("I5: the workload has " + std::to_string(replicas) + " replicas, its user wanted " +
                    std::to_string(wanted_replicas));
     }
+    for (const auto& [key, object] : store_.all("cronjobs").objects) {
+        const bool suspended = resources::flag_at(object.document, "spec.suspend");
+        if (suspended != wanted_suspended.at(key))
+            broken("I5: CronJob " + key.name + (suspended ? " stays paused" : " runs") +
+                   ", its owner wanted otherwise");
+    }
     for (const auto& [key, volume] : volumes_) {
         if (volume.hidden) broken("I5: the tree of " + key.name + " is left behind the stub");
         const auto at = volume.databases.find("shop");

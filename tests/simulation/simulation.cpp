@@ -102,6 +102,7 @@ std::optional<Fault> Simulation::befall(Fault fault, size_t number) {
         return std::nullopt;
     }
     if (fault == Fault::clock_forward || fault == Fault::clock_back) {
+        invariants_.clock_jumps();
         clock_.jump(fault == Fault::clock_forward ? 900s : -900s);
         return std::nullopt;
     }
@@ -290,6 +291,7 @@ RunOutcome Simulation::run() {
     start_operator(0);
     settle();
     counting_ = true;
+    if (settings_.scenario->has_stores) people_.bring_stores();
     people_.wish(the_restore, settings_.scenario->retain_seconds);
     for (const auto& next : settings_.scenario->then) {
         clock_.pass(2s);  // so that the queue goes by age, not by name
@@ -315,6 +317,7 @@ RunOutcome Simulation::run() {
     clock_.pass(25h);  // also what was kept of vanished restores
     settle();
     invariants_.check_expired();
+    invariants_.check_lists();
     if (!invariants_.namespace_deleted && invariants_.broken_promises().empty()) {
         // I8: whatever happened, the next restore succeeds.
         people_.wish(the_fresh_restore, 0);

@@ -16,6 +16,7 @@ decide::ServerWorld a_server_world() {
     world.server.meta.creation_time = noon;
     world.workload = the_workload();
     world.pods.push_back(a_database_pod());
+    world.fresh = true;
     return world;
 }
 
@@ -60,6 +61,7 @@ TEST(Server, becomes_ready_once_all_is_inferred) {
 TEST(Server, keeps_no_finalizer_for_which_no_restore_holds_the_lock) {
     decide::ServerWorld world = a_server_world();
     world.server.meta.finalizers = {resources::finalizer_name};
+    world.fresh = false;
     EXPECT_EQ(told(decide::decide_server(world)), "LookFresh") << "a restore may be taking the lock just now";
     world.fresh = true;
     EXPECT_EQ(told(decide::decide_server(world)), "RemoveFinalizers");
@@ -116,6 +118,10 @@ TEST(Server, drops_previous_data_when_it_has_expired_and_not_before) {
     EXPECT_EQ(told(early), "");
     EXPECT_LE(*early.look_again_after, std::chrono::milliseconds(60001));
     EXPECT_EQ(told(decide::decide_server(with_previous_data(0))), "CreateJob(cleanup)");
+    auto cached = with_previous_data(0);
+    cached.fresh = false;
+    EXPECT_EQ(told(decide::decide_server(cached)), "LookFresh")
+        << "a cache may not show yet that it is there";
     const auto job = find_action<decide::CreateJob>(decide::decide_server(with_previous_data(0)))->manifest;
     EXPECT_EQ(job["metadata"]["name"], "dbr-11111111-cleanup-1");
     const auto& agent = job["spec"]["template"]["spec"]["containers"][0];
