@@ -104,6 +104,12 @@ AgentRun::Result AgentRun::catalog(const Surroundings& surroundings) const {
     return result;
 }
 
+std::string AgentRun::source(const Surroundings& surroundings) const {
+    const bool chooses =
+        request_.backup_name.empty() && request_.choice.latest && !surroundings.backups.empty();
+    return chooses ? surroundings.backups[0].name : request_.backup_name;
+}
+
 AgentRun::Result AgentRun::preflight(const Volume& volume, const Surroundings& surroundings) const {
     const auto ran = volume.succeeded.find(request_.restore_name);
     if (ran != volume.succeeded.end() && ran->second != request_.restore_uid)
@@ -153,7 +159,7 @@ AgentRun::Result AgentRun::prepare(Volume& volume, const Surroundings& surroundi
         case 3:
             drop(volume, watcher, request_.new_database, "prepare");
             volume.databases[request_.new_database] = {
-                .made_by = request_.restore_uid, .made_from = request_.backup_name, .whole = false};
+                .made_by = request_.restore_uid, .made_from = source(surroundings), .whole = false};
             return std::nullopt;
         case 4:
             if (!surroundings.dump_is_there) return failed("BackupUnreadable");

@@ -46,6 +46,7 @@ private:
     Result claim(Volume& volume);
     Result hide(Volume& volume);
     Result catalog(const Surroundings& surroundings) const;
+    std::string source(const Surroundings& surroundings) const;
     Result preflight(const Volume& volume, const Surroundings& surroundings) const;
     Result prepare(Volume& volume, const Surroundings& surroundings, const VolumeWatcher& watcher);
     Result verify(Volume& volume, const Surroundings& surroundings);

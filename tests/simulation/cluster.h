@@ -70,6 +70,7 @@ private:
     bool move_process(Process& process);
     bool move_ending(Process& process);
     bool move_database(Process& process);
+    void serve(const Process& process, Database& database);
     bool move_agent(Process& process);
     void start_database(Process& process);
     void end_agent(Process& process, const std::optional<resources::AgentResult>& result,

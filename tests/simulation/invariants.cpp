@@ -96,7 +96,7 @@ void Invariants::server_starts(const Volume& volume) {
 void Invariants::dropping(const std::string& name, const Database& database, const std::string& step) {
     if (step != "cleanup") {
         if (database.made_by.empty()) broken("I3: " + step + " drops what was there before the restore");
-        if (database.client_writes > 0)
+        if (database.client_writes > 0 && service_is_knowable(database.made_by))
             broken("what clients wrote on the new data is thrown away by " + step);
         return;
     }
@@ -146,7 +146,8 @@ void Invariants::exchanging(const Volume& volume, const resources::AgentRequest&
 
 void Invariants::taking_back(const Volume& volume, const resources::AgentRequest&) {
     const auto at = volume.databases.find("shop");
-    if (at != volume.databases.end() && at->second.client_writes > 0 && !at->second.made_by.empty())
+    if (at != volume.databases.end() && at->second.client_writes > 0 &&
+        service_is_knowable(at->second.made_by))
         broken("what clients wrote on the new data is taken back");
 }
 
@@ -295,6 +296,7 @@ void Invariants::workload_changed(const json& before, const json& after) {
     if (was == is || !operator_is_acting) return;
     operator_scaled_to_zero_ = is == 0;
     if (is != 0) return;
+    stopping(text_at(after, "metadata.namespace"));
     if (text_at(after, "spec.persistentVolumeClaimRetentionPolicy.whenScaled") == "Delete")
         broken("scaled to 0 where that deletes the volume");
     for (const auto& [key, server] : store_.all("postgresservers").objects) {

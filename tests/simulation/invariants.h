@@ -40,6 +40,12 @@ public:
     void exchanging(const Volume& volume, const resources::AgentRequest& request);
     void taking_back(const Volume& volume, const resources::AgentRequest& request);
     void claim_deleted(const Key& key);
+    // An operator looks at one object anew, and decides.
+    void round_begins(size_t number) { looked_.erase(number); }
+    // The API server's list of the pods has reached it.
+    void pods_looked_at(size_t number, const std::string& namespace_name);
+    // A client writes to the database that this pod serves.
+    void served(const std::string& pod_uid, const Database& database);
     void live_check_passed(const std::string& restore_uid) { passed_live_.insert(restore_uid); }
     // Old data whose retention has passed for a while, and that somebody could drop.
     std::vector<std::string> overdue() const;
@@ -59,6 +65,7 @@ public:
     std::map<Key, bool> wanted_suspended;  // CronJobs, by what their owner did last
     // Pods that people started on the claim themselves, before any fence.
     bool operator_is_acting = false;
+    size_t acting_operator = 0;
     // All DatabaseRestores up to this version are known to the operator that acts.
     uint64_t known_restores_version = 0;
 
@@ -106,6 +113,15 @@ private:
     std::map<std::string, std::string> succeeded_;  // server/name → UID
     std::map<std::string, uint64_t> queued_at_;     // UID → the version that put it into the queue
     std::set<std::string> passed_live_;             // UIDs of restores whose check through the network passed
+    bool service_is_knowable(const std::string& restore_uid) const;
+    void stopping(const std::string& namespace_name);
+    struct Service {
+        std::string made_by;
+        bool seen = false;  // a look fell into its time
+    };
+    std::map<std::string, Service> services_;  // of new data, by the pod's UID
+    std::set<std::string> stopped_pods_;       // by an operator that had looked in the same round
+    std::set<size_t> looked_;                  // operators, in their rounds
     bool operator_scaled_to_zero_ = false;
     // By the server's UID and the attempt: what its runs may have told. By the server's UID and the store:
     // the newest attempt, and when its Job was made.

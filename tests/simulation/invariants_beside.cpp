@@ -80,7 +80,9 @@ void Invariants::list_changed(const json& before, const json& after) {
 }
 
 void Invariants::listed(const resources::AgentRequest& request, const resources::AgentResult& result) {
-    auto& names = told_lists_[request.restore_uid + "/" + std::to_string(request.attempt)].emplace_back();
+    auto& names =
+        told_lists_[request.restore_uid + "/" + request.store.name + "/" + std::to_string(request.attempt)]
+            .emplace_back();
     for (const auto& backup : result.backups) names.push_back(backup.name);
 }
 
@@ -96,7 +98,8 @@ void Invariants::check_list(const json& server, const json& store) {
     std::vector<std::string> shown;
     for (const auto& backup : list_at(server, "status.backups"))
         if (text_at(backup, "store") == name) shown.push_back(text_at(backup, "name"));
-    const auto told = told_lists_.find(uid + "/" + std::to_string(integer_at(*status, "attempt")));
+    const auto told =
+        told_lists_.find(uid + "/" + name + "/" + std::to_string(integer_at(*status, "attempt")));
     if (told == told_lists_.end() || std::ranges::find(told->second, shown) == told->second.end())
         broken("the list of store " + name + " is not what its Job found");
 }

@@ -168,12 +168,12 @@ bool Cluster::move_database(Process& process) {
             process.due = in(2);
             if ((is_new && !behaviour.ready_on_new_data) || random_.chance(behaviour.not_ready)) return false;
             process.stage = Stage::ready;
-            ++volume->databases["shop"].client_writes;
+            serve(process, volume->databases["shop"]);
             show_readiness(process, true);
             return true;
         }
         case Stage::ready:
-            ++volume->databases["shop"].client_writes;
+            serve(process, volume->databases["shop"]);
             process.due = in(600);
             if (!random_.chance(behaviour.not_ready)) return false;
             process.stage = Stage::running;
@@ -183,6 +183,11 @@ bool Cluster::move_database(Process& process) {
         default:
             return false;
     }
+}
+
+void Cluster::serve(const Process& process, Database& database) {
+    ++database.client_writes;
+    invariants_.served(process.uid, database);
 }
 
 void Cluster::start_database(Process& process) {

@@ -26,6 +26,7 @@ std::vector<Scenario> make() {
         {.name = "operator_away", .operator_is_away = true},
         {.name = "pausing", .pauses_cron_jobs = true},
         {.name = "listing", .has_stores = true},
+        {.name = "listing_while_operator_is_away", .has_stores = true, .operator_is_away = true},
         {.name = "pausing_and_listing",
          .then = {the_second_restore.name},
          .pauses_cron_jobs = true,
