@@ -73,7 +73,12 @@ void Invariants::broken(const std::string& what) {
 }
 
 void Invariants::note_time() {
-    for (auto& [name, kept] : kept_) kept.passed = kept.passed || clock_.now() >= kept.until;
+    const auto now = clock_.now();
+    for (auto& [name, kept] : kept_) kept.passed = kept.passed || now >= kept.until;
+    for (auto& [number, round] : rounds_) {
+        round.earliest = std::min(round.earliest, now);
+        round.latest = std::max(round.latest, now);
+    }
 }
 
 void Invariants::check() {
@@ -266,9 +271,11 @@ void Invariants::restore_ended(const DatabaseRestore& restore) {
     const auto& uid = restore.meta.uid;
     const bool success = restore.status.phase == Phase::succeeded;
     if (success) succeeded_.emplace(restore.spec.server_name + "/" + restore.meta.name, uid);
-    // A clock may jump between the decision and its being saved, by a quarter of an hour.
+    // A clock may jump between the decision and its being saved. Times are written in whole seconds.
     const auto ended = restore.status.completion_time.value_or(base::Time{});
-    if (std::abs(base::seconds_between(ended, clock_.now())) > 1000)
+    note_time();
+    const Round& round = rounds_[acting_operator];
+    if (base::seconds_between(ended, round.earliest) > 1 || base::seconds_between(round.latest, ended) > 0)
         broken("completionTime is not when the restore ended");
     const auto until = ended + std::chrono::seconds(restore.spec.retain_seconds);
     keep(restore, until, until);

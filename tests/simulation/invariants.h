@@ -41,7 +41,7 @@ public:
     void taking_back(const Volume& volume, const resources::AgentRequest& request);
     void claim_deleted(const Key& key);
     // An operator looks at one object anew, and decides.
-    void round_begins(size_t number) { looked_.erase(number); }
+    void round_begins(size_t number) { rounds_[number] = {false, clock_.now(), clock_.now()}; }
     // The API server's list of the pods has reached it.
     void pods_looked_at(size_t number, const std::string& namespace_name);
     // A client writes to the database that this pod serves.
@@ -121,7 +121,11 @@ private:
     };
     std::map<std::string, Service> services_;  // of new data, by the pod's UID
     std::set<std::string> stopped_pods_;       // by an operator that had looked in the same round
-    std::set<size_t> looked_;                  // operators, in their rounds
+    struct Round {
+        bool looked = false;
+        base::Time earliest{}, latest{};  // that the clock has shown in it
+    };
+    std::map<size_t, Round> rounds_;  // by the operator
     bool operator_scaled_to_zero_ = false;
     // By the server's UID and the attempt: what its runs may have told. By the server's UID and the store:
     // the newest attempt, and when its Job was made.

@@ -12,7 +12,7 @@ void Invariants::served(const std::string& pod_uid, const Database& database) {
 }
 
 void Invariants::pods_looked_at(size_t number, const std::string& namespace_name) {
-    looked_.insert(number);
+    rounds_[number].looked = true;
     for (const auto& [key, pod] : store_.all("pods").objects) {
         const auto service = services_.find(text_at(pod.document, "metadata.uid"));
         if (key.namespace_name == namespace_name && service != services_.end()) service->second.seen = true;
@@ -20,7 +20,7 @@ void Invariants::pods_looked_at(size_t number, const std::string& namespace_name
 }
 
 void Invariants::stopping(const std::string& namespace_name) {
-    if (!looked_.contains(acting_operator)) return;
+    if (!rounds_[acting_operator].looked) return;
     for (const auto& [key, pod] : store_.all("pods").objects) {
         if (key.namespace_name == namespace_name) stopped_pods_.insert(text_at(pod.document, "metadata.uid"));
     }
