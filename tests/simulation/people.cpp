@@ -190,6 +190,9 @@ void People::act(Fault what) {
     };
     const json* existing = store_.find("statefulsets", the_workload);
     const bool runs = existing != nullptr && (*existing)["spec"]["replicas"] != 0;
+    const bool deletes_claim =  // by the hand of whoever scales to 0
+        existing != nullptr &&
+        resources::text_at(*existing, "spec.persistentVolumeClaimRetentionPolicy.whenScaled") == "Delete";
     switch (what) {
         case Fault::cancelled:
             return store_.update("databaserestores", the_restore,
@@ -203,6 +206,7 @@ void People::act(Fault what) {
             if (invariants_.wanted_replicas == 0) return;
             return set_workload([](json& document) { document["spec"]["replicas"] = 1; });
         case Fault::scaled_down:
+            if (deletes_claim) return;
             invariants_.wanted_replicas = -1;
             return set_workload([](json& document) { document["spec"]["replicas"] = 0; });
         case Fault::set_to_delete_claim:
