@@ -22,6 +22,9 @@ inline constexpr int64_t list_interval_seconds = 36'000;
 // Stands where secrets stand: in the environment of the database, and in what the agent's children print.
 inline constexpr const char* secret_text = "hunter2-correct-horse";
 
+// A PostgresServer that waits for what lies in one of its stores.
+bool is_listing(const json& server);
+
 class Invariants {
 public:
     Invariants(const Store& store, const SimulatedClock& clock, const std::map<Key, Volume>& volumes)

@@ -255,7 +255,7 @@ bool Simulation::at_rest() const {
             return false;
     }
     for (const auto& [key, object] : store_.all("postgresservers").objects) {
-        if (present_at(object.document, "status.activeRestore") ||
+        if (present_at(object.document, "status.activeRestore") || is_listing(object.document) ||
             !resources::list_at(object.document, "metadata.finalizers").empty())
             return false;
     }
