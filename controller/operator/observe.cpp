@@ -228,6 +228,14 @@ Result<std::optional<ServerWorld>> Observer::server(View& view, const Key& key) 
          })) {
         world.others.push_back(*other);
     }
+    if (world.server.status.history.empty()) {
+        for (const auto& ended : caches_.restores.list_if([&](const resources::DatabaseRestore& r) {
+                 return r.meta.namespace_name == key.namespace_name && r.spec.server_name == key.name &&
+                        is_final(r.status.phase);
+             })) {
+            world.ended.push_back(*ended);
+        }
+    }
     const auto terminating = namespace_terminating(world.server.meta);
     if (!terminating) return terminating.error();
     world.namespace_terminating = *terminating;

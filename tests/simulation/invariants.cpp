@@ -122,19 +122,23 @@ void Invariants::keep(const DatabaseRestore& restore, base::Time until, base::Ti
             false,
             restore.spec.server_name,
             server == nullptr ? "" : text_at(*server, "metadata.uid"),
-            restore.meta.namespace_name};
+            restore.meta.namespace_name,
+            restore.meta.name,
+            restore.meta.uid};
 }
 
-// Whoever deletes a PostgresServer keeps what its restores kept, and a database that is scaled to 0 cannot
-// drop anything.
+// Whoever deletes a PostgresServer and the restore keeps what that had kept, and a database that is scaled to
+// 0 cannot drop anything.
 std::vector<std::string> Invariants::overdue() const {
     std::vector<std::string> names;
     for (const auto& [name, kept] : kept_) {
         const json* server = store_.find("postgresservers", {kept.namespace_name, kept.server});
         const json* workload = store_.find("statefulsets", {kept.namespace_name, kept.server});
         const Volume* volume = volume_of(kept.server, kept.namespace_name);
+        const json* restore = store_.find("databaserestores", {kept.namespace_name, kept.restore});
+        const bool known = restore != nullptr && text_at(*restore, "metadata.uid") == kept.restore_uid;
         if (volume == nullptr || workload == nullptr || server == nullptr ||
-            text_at(*server, "metadata.uid") != kept.server_uid ||
+            (text_at(*server, "metadata.uid") != kept.server_uid && !known) ||
             resources::integer_at(*workload, "spec.replicas", 1) == 0)
             continue;
         if (volume->databases.contains(name) && kept.at_latest + std::chrono::minutes(1) < clock_.now())

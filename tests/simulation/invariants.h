@@ -106,7 +106,7 @@ private:
     struct KeptData {
         base::Time until{}, at_latest{};
         bool passed = false;  // the clock has shown `until`
-        std::string server, server_uid, namespace_name;
+        std::string server, server_uid, namespace_name, restore, restore_uid;
     };
     void note_time();
     void keep(const resources::DatabaseRestore& restore, base::Time until, base::Time at_latest);

@@ -173,6 +173,38 @@ TEST(Server, an_edited_attempt_label_breaks_nothing) {
     EXPECT_NO_THROW(decide::decide_server(world));
 }
 
+resources::DatabaseRestore ended(const char* name, Phase phase, int64_t minute, bool keeps) {
+    const World world = a_restore().in(phase);
+    resources::DatabaseRestore restore = world.restore;
+    restore.meta.name = name;
+    restore.meta.uid = std::string(name) + "-uid";
+    restore.status.completion_time = noon + std::chrono::minutes(minute);
+    if (keeps)
+        restore.status.previous_data = resources::PreviousData{true, std::string("dbrestore_old_") + name, 9,
+                                                               noon + std::chrono::hours(1)};
+    return restore;
+}
+
+TEST(History, of_a_server_that_was_made_anew_comes_from_its_restores) {
+    decide::ServerWorld world = a_server_world();
+    world.server.status = {};
+    auto plan = ended("plan", Phase::succeeded, 0, false);
+    plan.spec.dry_run = "Plan";
+    world.ended = {ended("third", Phase::failed, 3, true), ended("first", Phase::succeeded, 1, true),
+                   ended("refused", Phase::failed, 2, false), ended("second", Phase::succeeded, 2, false),
+                   plan};
+    const auto status = server_status_after(world);
+    std::string told;
+    for (const auto& entry : status.history)
+        told += entry.restore + " " + entry.result + " " + entry.previous_database + "; ";
+    EXPECT_EQ(told,
+              "first Succeeded dbrestore_old_first; second Succeeded ; third Failed dbrestore_old_third; ");
+    EXPECT_EQ(status.history[0].expiration_time, noon + std::chrono::hours(1)) << "it expires when it was to";
+    world.server.status = status;
+    world.ended.push_back(ended("older", Phase::succeeded, -1, true));
+    EXPECT_EQ(server_status_after(world).history, status.history) << "what it remembers is not added to";
+}
+
 TEST(History, makes_room_without_forgetting_databases_that_must_still_be_dropped) {
     resources::ServerStatus status;
     for (int i = 0; i < 100; ++i)
