@@ -161,7 +161,8 @@ Failure ends_too_early() {
 bool is_made_beforehand(const TocEntry& entry, const Archive& archive, const std::set<std::string>& made) {
     if (entry.description == "EXTENSION") return true;
     if (entry.description == "COMMENT") return entry.rest.starts_with("- EXTENSION ");
-    return entry.description == "SCHEMA" && made.contains(schema_of(entry, archive.definitions.schemas));
+    return entry.description == "SCHEMA" &&
+           made.contains(schema_of(entry, archive.definitions.schemas.list()));
 }
 
 }  // namespace
@@ -246,7 +247,7 @@ std::optional<Failure> prove_streamed(backups::ByteSource& dump, DumpFormat form
 }
 
 std::vector<std::string> entries_for_superusers(const Archive& archive) {
-    std::vector<std::string> found = archive.definitions.for_superusers;
+    std::vector<std::string> found = archive.definitions.for_superusers.list();
     for (const auto& entry : archive.entries) {
         for (const char* description : superuser_descriptions) {
             if (entry.description == description && found.size() < 100)
@@ -257,7 +258,7 @@ std::vector<std::string> entries_for_superusers(const Archive& archive) {
 }
 
 std::vector<std::string> schemas_made_beforehand(const Archive& archive, bool clean) {
-    const auto& made = archive.definitions.schemas;
+    const auto& made = archive.definitions.schemas.list();
     if (clean) return made;
     std::set<std::string> schemas;
     for (const auto& extension : archive.definitions.extensions) {

@@ -1,6 +1,5 @@
 #include "agent/definitions.h"
 
-#include <algorithm>
 #include <array>
 
 namespace dbrestore::agent {
@@ -21,11 +20,6 @@ bool skip(std::string_view text, size_t& at, std::string_view expected) {
     return true;
 }
 
-void add_once(std::vector<std::string>& names, std::string name) {
-    if (names.size() < max_names && std::find(names.begin(), names.end(), name) == names.end())
-        names.push_back(std::move(name));
-}
-
 // CREATE EXTENSION IF NOT EXISTS hstore WITH SCHEMA "Zusätze";
 std::optional<DumpExtension> extension_in(std::string_view line) {
     size_t at = 0;
@@ -39,11 +33,11 @@ std::optional<DumpExtension> extension_in(std::string_view line) {
 
 // The roles after TO, which may be keywords (PUBLIC, CURRENT_USER): those are written in capitals and are no
 // names.
-void add_roles(std::string_view line, size_t at, std::vector<std::string>& roles) {
+void add_roles(std::string_view line, size_t at, Names& roles) {
     while (true) {
         const auto role = read_identifier(line, at);
         if (!role) return;
-        add_once(roles, *role);
+        roles.add(*role);
         if (!skip(line, at, ", ")) return;
     }
 }
@@ -57,6 +51,10 @@ size_t find_outside_quotes(std::string_view line, std::string_view word) {
         if (!quoted && line.substr(i).starts_with(word)) return i;
     }
     return std::string_view::npos;
+}
+
+void Names::add(std::string name) {
+    if (list_.size() < max_names && known_.insert(name).second) list_.push_back(std::move(name));
 }
 
 std::optional<std::string> read_identifier(std::string_view text, size_t& at) {
@@ -85,7 +83,7 @@ void Definitions::add_line(std::string_view line) {
     if (const auto extension = extension_in(line); extension && extensions.size() < max_names)
         extensions.push_back(*extension);
     if (size_t at = 14; line.starts_with("CREATE SCHEMA ")) {
-        if (auto name = read_identifier(line, at)) add_once(schemas, *name);
+        if (auto name = read_identifier(line, at)) schemas.add(*name);
     }
     if (line.starts_with("CREATE POLICY ")) {
         const size_t to = find_outside_quotes(line, " TO ");
@@ -94,18 +92,18 @@ void Definitions::add_line(std::string_view line) {
     if (line.starts_with("CREATE USER MAPPING FOR ")) add_roles(line, 24, roles);
     if (line.starts_with("CREATE PUBLICATION ") &&
         find_outside_quotes(line, " FOR ALL TABLES") != std::string_view::npos) {
-        add_once(for_superusers, "a publication for all tables");
+        for_superusers.add("a publication for all tables");
     }
     if (line.starts_with("ALTER PUBLICATION ") &&
         find_outside_quotes(line, " ADD TABLES IN SCHEMA ") != std::string_view::npos) {
-        add_once(for_superusers, "a publication of a whole schema");
+        for_superusers.add("a publication of a whole schema");
     }
     if (line.starts_with("CREATE FUNCTION ")) function_ = line.substr(16, line.find('(') - 16);
     for (const std::string_view language :
          {"c", "internal", "plpythonu", "plpython3u", "plperlu", "pltclu"}) {
         const std::string start = "    LANGUAGE " + std::string(language);
         if (!function_.empty() && (line == start || line.starts_with(start + " "))) {
-            add_once(for_superusers, "function " + function_ + " in language " + std::string(language));
+            for_superusers.add("function " + function_ + " in language " + std::string(language));
         }
     }
 }

@@ -4,6 +4,7 @@
 // it.
 
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,12 +16,23 @@ struct DumpExtension {
     bool operator==(const DumpExtension&) const = default;
 };
 
+// Each once, in the order in which they came; no more than the dump of a real database has.
+class Names {
+public:
+    void add(std::string name);
+    const std::vector<std::string>& list() const { return list_; }
+
+private:
+    std::vector<std::string> list_;
+    std::set<std::string> known_;
+};
+
 struct Definitions {
     std::string encoding;
     std::vector<DumpExtension> extensions;
-    std::vector<std::string> schemas;         // that the dump makes
-    std::vector<std::string> roles;           // that policies and user mappings name
-    std::vector<std::string> for_superusers;  // "function a.b in language c", each once
+    Names schemas;         // that the dump makes
+    Names roles;           // that policies and user mappings name
+    Names for_superusers;  // "function a.b in language c"
 
     void add_line(std::string_view line);
 

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -201,7 +200,7 @@ base::Status WorkFolder::write_ballast() const {
     const base::UniqueFd fd{::open(file.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
     if (!fd) return base::io_error("cannot create " + file);
     if (const int code = ::posix_fallocate(fd.get(), 0, ballast_bytes); code != 0) {
-        return error(ErrorKind::io, "cannot reserve 64 MiB in " + file + ": " + std::strerror(code));
+        return base::io_error("cannot reserve 64 MiB in " + file, code);
     }
     return base::success();
 }

@@ -9,8 +9,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <thread>
 
@@ -115,8 +113,7 @@ PrivateServer::~PrivateServer() {
 base::Status PrivateServer::make_place() {
     std::string pattern = context_.surroundings.temporary_directory + "/dbrestore-XXXXXX";
     if (::mkdtemp(pattern.data()) == nullptr)
-        return error(ErrorKind::io, "cannot make a folder in " + context_.surroundings.temporary_directory +
-                                        ": " + std::strerror(errno));
+        return base::io_error("cannot make a folder in " + context_.surroundings.temporary_directory);
     place_ = pattern;
     if (auto written = base::write_file_durably(place_ + "/ident.conf", ""); !written) return written;
     return write_access_rules(candidates_);
@@ -159,9 +156,7 @@ base::Status PrivateServer::launch(const WorkFolder& folder) {
     ::unlink((tree_ + "/postmaster.pid").c_str());
     const base::UniqueFd log{
         ::open((place_ + "/server.log").c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0600)};
-    if (!log)
-        return error(ErrorKind::io,
-                     "cannot create the private server's log: " + std::string(std::strerror(errno)));
+    if (!log) return base::io_error("cannot create the private server's log");
     const auto pid = base::start_process(spec, log.get());
     if (!pid) return pid.error();
     pid_ = *pid;

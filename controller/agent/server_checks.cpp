@@ -187,7 +187,7 @@ void check_roles(const ServerQuestion& question, Findings& findings) {
     if (!names) return;
     const std::set<std::string> known(names->begin(), names->end());
     std::vector<std::string> missing;
-    for (const auto& role : question.archive->definitions.roles) {
+    for (const auto& role : question.archive->definitions.roles.list()) {
         if (!known.contains(role)) missing.push_back("\"" + one_line(role, 63) + "\"");
     }
     if (missing.empty()) return findings.passed("RolesPresent");

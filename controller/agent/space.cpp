@@ -5,9 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
-#include <cstring>
 
 #include "base/files.h"
 
@@ -48,9 +46,7 @@ int64_t cpu_quota() {
 
 base::Result<DiskSpace> disk_space(const std::string& path) {
     struct statvfs status {};
-    if (::statvfs(path.c_str(), &status) != 0)
-        return base::error(base::ErrorKind::io,
-                           "cannot ask for the space at " + path + ": " + std::strerror(errno));
+    if (::statvfs(path.c_str(), &status) != 0) return base::io_error("cannot ask for the space at " + path);
     const auto block = static_cast<int64_t>(status.f_frsize);
     return DiskSpace{static_cast<int64_t>(status.f_blocks) * block,
                      static_cast<int64_t>(status.f_bavail) * block};

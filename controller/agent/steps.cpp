@@ -3,10 +3,10 @@
 #include <sys/stat.h>
 
 #include <cerrno>
-#include <cstring>
 
 #include "agent/postgres.h"
 #include "agent/text.h"
+#include "base/files.h"
 
 namespace dbrestore::agent {
 
@@ -31,8 +31,8 @@ AgentResult probe(const Context& context) {
     const std::string& directory = context.request.data_directory;
     if (::stat(directory.c_str(), &status) != 0) {
         const bool absent = errno == ENOENT || errno == ENOTDIR;
-        const std::string message = no_data_directory(
-            context, "cannot find the data directory " + directory + ": " + std::strerror(errno));
+        const std::string message =
+            no_data_directory(context, base::io_error("cannot find the data directory " + directory).message);
         return absent ? failed("DataDirectoryNotFound", message)
                       : retryable("DataDirectoryNotFound", message);
     }

@@ -84,8 +84,8 @@ Status sync_directory(const std::string& path) {
     return success();
 }
 
-Error io_error(const std::string& what) {
-    return error(ErrorKind::io, what + ": " + std::strerror(errno));
+Error io_error(const std::string& what, int code) {
+    return error(ErrorKind::io, what + ": " + std::strerror(code));
 }
 
 }  // namespace dbrestore::base

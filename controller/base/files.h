@@ -1,6 +1,7 @@
 #pragma once
 // Files, as far as more than one folder needs them.
 
+#include <cerrno>
 #include <string>
 #include <string_view>
 
@@ -22,6 +23,6 @@ Status write_all(int fd, std::string_view text);
 Status sync_directory(const std::string& path);
 
 // An error of kind io: what failed, and why as errno says it.
-Error io_error(const std::string& what);
+Error io_error(const std::string& what, int code = errno);
 
 }  // namespace dbrestore::base

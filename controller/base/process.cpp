@@ -11,7 +11,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
+
+#include "base/files.h"
 
 namespace dbrestore::base {
 
@@ -26,8 +27,7 @@ struct Pipe {
 
 Result<Pipe> make_pipe() {
     std::array<int, 2> fds{};
-    if (::pipe2(fds.data(), O_CLOEXEC) != 0)
-        return error(ErrorKind::io, std::string("cannot make a pipe: ") + std::strerror(errno));
+    if (::pipe2(fds.data(), O_CLOEXEC) != 0) return io_error("cannot make a pipe");
     return Pipe{UniqueFd{fds[0]}, UniqueFd{fds[1]}};
 }
 
@@ -86,7 +86,7 @@ Result<pid_t> spawn(const ProcessSpec& spec, int out, int err) {
     if (!failure) return failure.error();
     const pid_t parent = ::getpid();
     const pid_t pid = ::fork();
-    if (pid < 0) return error(ErrorKind::io, std::string("cannot fork: ") + std::strerror(errno));
+    if (pid < 0) return io_error("cannot fork");
     if (pid == 0) exec_child(spec, prepared, parent, out, err, failure->write.get());
     failure->write.reset();
     int code = 0;
@@ -95,8 +95,9 @@ Result<pid_t> spawn(const ProcessSpec& spec, int out, int err) {
     while (count < 0 && errno == EINTR);
     if (count == sizeof code) {
         ::waitpid(pid, nullptr, 0);
-        return error(code == ENOENT ? ErrorKind::not_found : ErrorKind::io,
-                     "cannot run " + spec.arguments[0] + ": " + std::strerror(code));
+        Error failed = io_error("cannot run " + spec.arguments[0], code);
+        if (code == ENOENT) failed.kind = ErrorKind::not_found;
+        return failed;
     }
     return pid;
 }

@@ -89,8 +89,13 @@ void take_list(const Store& store, const AgentResult& result, StoreStatus& listi
     status.backups.resize(kept);
 }
 
+// Not by comparing times: a clock may have been set back since.
 bool is_under_way(const StoreStatus& listing) {
-    return listing.attempt > 0 && (!listing.list_time || *listing.list_time < listing.start_time);
+    return listing.start_time.has_value();
+}
+
+bool is_due(const StoreStatus& listing, std::chrono::seconds interval, base::Time now) {
+    return !listing.list_time || *listing.list_time > now || now - *listing.list_time >= interval;
 }
 
 // A Job that was made and is over, with a result or without one.
@@ -104,8 +109,9 @@ bool settle(const ServerWorld& world, const Store& store, StoreStatus& listing, 
     const auto job = std::ranges::find_if(world.jobs, [&](const auto& j) { return j.meta.name == name; });
     const bool over = job != world.jobs.end() && job->finished();
     // The pod's end, and its log, may be heard of a little later than the Job's.
-    const double patience_seconds = over ? late_report_seconds : list_within_seconds;
-    if (base::seconds_between(listing.start_time, world.now) < patience_seconds) return false;
+    const double waited_seconds = base::seconds_between(
+        over ? job->end_time.value_or(*listing.start_time) : *listing.start_time, world.now);
+    if (waited_seconds < (over ? late_report_seconds : list_within_seconds)) return false;
     listing.reason = "ResultLost";
     listing.message = "Job " + name + " ended without a result";
     return true;
@@ -146,14 +152,6 @@ StoreStatus& next_listing(const ServerWorld& world, ServerStatus& status) {
                : *std::ranges::min_element(status.stores, {}, &StoreStatus::list_time);
 }
 
-// A Job's name is never used twice, also where the store that it listed is gone.
-int64_t newest_attempt(const ServerWorld& world) {
-    int64_t newest = 0;
-    for (const auto& listing : world.server.status.stores) newest = std::max(newest, listing.attempt);
-    for (const auto& job : world.jobs) newest = std::max(newest, attempt_of(job));
-    return newest;
-}
-
 // One store at a time: the others wait until its Job is over.
 void list_next(const ServerWorld& world, ServerStatus& status, Plan& plan) {
     const std::chrono::seconds interval(world.server.catalog_interval_seconds);
@@ -162,17 +160,18 @@ void list_next(const ServerWorld& world, ServerStatus& status, Plan& plan) {
     if (is_under_way(listing)) {
         if (settle(world, store, listing, status)) {
             listing.list_time = world.now;
+            listing.start_time.reset();
             return look_again(plan, 100ms);
         }
         const std::string name = job_of(world, listing);
         const bool made = std::ranges::any_of(world.jobs, [&](const auto& j) { return j.meta.name == name; });
         // Its attempt was saved in an earlier round: a crash in between makes no second one.
         if (!made) plan.actions.push_back(catalog_job(world, store, listing));
-        return look_again(plan, 2s);
+        return look_again(plan, 10s);
     }
-    if (!listing.list_time || world.now - *listing.list_time >= interval ||
-        is_wanted_by_holder(world, listing)) {
-        listing.attempt = newest_attempt(world) + 1;
+    if (is_due(listing, interval, world.now) || is_wanted_by_holder(world, listing)) {
+        // A Job's name is never used twice, also where the store that it listed is gone.
+        listing.attempt = ++status.listings;
         listing.start_time = world.now;
         return look_again(plan, 100ms);
     }

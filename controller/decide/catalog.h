@@ -7,8 +7,6 @@
 
 namespace dbrestore::decide {
 
-inline constexpr const char* catalog_step = "catalog";
-
 // Whether the result of this listing's Job is still wanted.
 bool awaits_list(const resources::PostgresServer& server, const std::string& job);
 

@@ -18,8 +18,8 @@ std::optional<Plan> pause_cron_jobs(const World& world) {
         const auto noted = std::ranges::find(lock.paused, name, &PausedCronJob::name);
         if (noted == lock.paused.end())
             lock.paused.push_back({name, found->second.suspended});
-        else if (!found->second.suspended)
-            noted->was_suspended = false;  // somebody wants it to run since
+        else if (!found->second.suspended || found->second.set_by_others)
+            noted->was_suspended = found->second.suspended;  // somebody wants it so since
     }
     if (lock != world.server->lock) return Plan{{SaveLock{lock}}, "noting which CronJobs run", false, 1000ms};
     for (const auto& paused : lock.paused) {
@@ -35,7 +35,9 @@ std::optional<Plan> pause_cron_jobs(const World& world) {
 std::optional<Plan> resume_cron_jobs(const World& world) {
     for (const auto& paused : world.server->lock.paused) {
         const auto found = world.cron_jobs.find(paused.name);
-        if (paused.was_suspended || found == world.cron_jobs.end() || !found->second.suspended) continue;
+        if (paused.was_suspended || found == world.cron_jobs.end() || !found->second.suspended ||
+            found->second.set_by_others)
+            continue;
         if (!world.fresh) return look_fresh("resuming CronJobs");
         return Plan{
             {SuspendCronJob{paused.name, false}}, "resuming CronJob \"" + paused.name + "\"", false, 1000ms};

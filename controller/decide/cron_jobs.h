@@ -13,7 +13,8 @@ namespace dbrestore::decide {
 // paused.
 std::optional<Plan> pause_cron_jobs(const World& world);
 
-// Those that we paused run again, and nobody else's; one that is gone is forgotten. Nothing once all do.
+// Those that we paused run again, and nobody else's: one that its owner paused since stays so, and one that
+// is gone is forgotten. Nothing once all do.
 std::optional<Plan> resume_cron_jobs(const World& world);
 
 }  // namespace dbrestore::decide

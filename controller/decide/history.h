@@ -7,7 +7,8 @@
 
 namespace dbrestore::decide {
 
-// The status with this finished restore's entry added; the oldest entries without previous data make room.
+// The status with this finished restore's entry, unless it is there already: a take-over knows less than the
+// restore did. The oldest entries without previous data make room.
 resources::ServerStatus with_history_of(const resources::DatabaseRestore& restore,
                                         resources::ServerStatus status);
 

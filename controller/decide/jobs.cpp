@@ -179,6 +179,11 @@ int64_t attempt_of(const resources::Job& job) {
     return attempt;
 }
 
+bool is_of_server(const resources::ObjectMeta& meta) {
+    const std::string step = meta.label(step_label);
+    return step == "cleanup" || step == catalog_step;
+}
+
 std::string new_database_name(const std::string& restore_uid) {
     return "dbrestore_new_" + short_uid(restore_uid);
 }

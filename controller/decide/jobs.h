@@ -21,11 +21,13 @@ inline constexpr const char* step_label = "dbrestore.dev/step";
 inline constexpr const char* attempt_label = "dbrestore.dev/attempt";
 inline constexpr const char* job_name_label =
     "batch.kubernetes.io/job-name";  // set on pods by Kubernetes itself
+inline constexpr const char* catalog_step = "catalog";
 
 // The first eight digits of a UID: they name what belongs to one restore, in Kubernetes and in PostgreSQL.
 std::string short_uid(const std::string& uid);
 std::string job_name(const std::string& restore_uid, const std::string& step, int64_t attempt);
-int64_t attempt_of(const resources::Job& job);  // by its label; 0 where it has none
+int64_t attempt_of(const resources::Job& job);         // by its label; 0 where it has none
+bool is_of_server(const resources::ObjectMeta& meta);  // a Job, or its pod, that no restore asks for
 std::string new_database_name(const std::string& restore_uid);
 std::string old_database_name(const std::string& restore_uid);
 std::string temporary_role_name(const std::string& restore_uid);

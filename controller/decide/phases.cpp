@@ -376,8 +376,9 @@ Plan ended(const World& world) {
     if (!plan.actions.empty()) return plan;
     RestoreStatus status = restore.status;
     if (status.previous_data && world.server) {
+        // One that was made anew does not know yet.
         const auto* entry = own_entry(world);
-        status.previous_data->available = entry != nullptr && !entry->previous_database.empty();
+        if (entry != nullptr) status.previous_data->available = !entry->previous_database.empty();
     }
     const auto* summary = resources::find_condition(status.conditions, "Succeeded");
     return save(world, std::move(status), summary == nullptr ? "" : summary->reason,

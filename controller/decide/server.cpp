@@ -8,6 +8,7 @@
 #include "decide/phases.h"
 #include "decide/take_over.h"
 #include "decide/undo.h"
+#include "decide/validate.h"
 
 namespace dbrestore::decide {
 
@@ -65,6 +66,19 @@ ServerStatus observed_status(const ServerWorld& world) {
               "container \"" + inferred.container + "\", data directory " + inferred.data_directory +
                   " on claim \"" + inferred.claim_name + "\"");
     return status;
+}
+
+// A PostgresServer that was made anew has no history: its restores remember. Only then, since they are more
+// than a history holds.
+void rebuild_history(const ServerWorld& world, ServerStatus& status) {
+    if (!status.history.empty()) return;
+    auto ended = world.ended;
+    std::ranges::sort(ended, {}, [](const auto& restore) { return restore.status.completion_time; });
+    for (const auto& restore : ended) {
+        const bool changed_data =
+            restore.status.phase == resources::Phase::succeeded || restore.status.previous_data;
+        if (changed_data && !is_dry_run(restore)) status = with_history_of(restore, std::move(status));
+    }
 }
 
 const resources::Pod* ready_pod(const ServerWorld& world) {
@@ -152,6 +166,9 @@ std::optional<Plan> start_again(const ServerWorld& world) {
 }  // namespace
 
 ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerStatus status) {
+    const bool is_there =
+        std::ranges::find(status.history, restore.meta.uid, &HistoryEntry::uid) != status.history.end();
+    if (is_there) return status;
     HistoryEntry entry;
     entry.restore = restore.meta.name;
     entry.uid = restore.meta.uid;
@@ -212,8 +229,14 @@ Plan decide_server(const ServerWorld& world) {
     if (auto plan = start_again(world)) return *plan;
     Plan plan{{}, "nothing to do", false, std::nullopt};
     ServerStatus status = observed_status(world);
+    rebuild_history(world, status);
     for (auto& entry : status.history) expire(world, entry, plan);
     list_stores(world, status, plan);
+    // A cache may show neither the Job that is to be made nor the status that one is made for.
+    const bool acts = std::ranges::any_of(plan.actions, [](const Action& action) {
+        return std::holds_alternative<CreateJob>(action) || std::holds_alternative<DeleteJob>(action);
+    });
+    if (acts && !world.fresh) return look_fresh("looking once more before Jobs are made or removed");
     if (status != world.server.status)
         plan.actions.insert(plan.actions.begin(), SaveServer{std::move(status)});
     return plan;

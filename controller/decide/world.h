@@ -52,6 +52,7 @@ struct ServerWorld {
     std::optional<World> vanished;                     // where that does not exist any more: what it left
     std::optional<resources::Workload> workload;
     std::vector<resources::PostgresServer> others;          // in the same namespace
+    std::vector<resources::DatabaseRestore> ended;          // of this server, where its history is empty
     std::vector<resources::Pod> pods;                       // of the workload, and of cleanup Jobs
     std::vector<resources::Job> jobs;                       // cleanup Jobs of this server
     std::map<std::string, resources::AgentReport> reports;  // of cleanup Jobs that ended, by Job name

@@ -195,7 +195,8 @@ std::optional<std::string> Elector::run(const std::stop_token& stop) {
     Impatient http(http_, options_.times.request_timeout);
     Client client(http, stop);
     while (!stop.stop_requested()) {
-        const LeaseDecision decision = next(election_, options_.identity, options_.times, options_.now());
+        went_round_ = options_.now();
+        const LeaseDecision decision = next(election_, options_.identity, options_.times, went_round_);
         if (const auto* wait = std::get_if<WaitFirst>(&decision))
             options_.sleep(wait->delay, stop);  // perhaps much longer: decide anew
         else if (const auto* give_up = std::get_if<GiveUp>(&decision))
@@ -203,6 +204,7 @@ std::optional<std::string> Elector::run(const std::stop_token& stop) {
         else
             request(client, decision);
     }
+    went_round_ = MonotonicTime::max();
     return std::nullopt;
 }
 
@@ -278,6 +280,11 @@ void Elector::release() {
 
 bool Elector::leads() const {
     return options_.now() < leads_until_.load();
+}
+
+bool Elector::hangs() const {
+    const MonotonicTime last = went_round_;
+    return last != MonotonicTime::max() && options_.now() - last > options_.times.lease;
 }
 
 bool Elector::wait_until_leading(const std::stop_token& stop) const {

@@ -123,7 +123,10 @@ public:
     // Safe from any thread. False from the moment on at which somebody else may begin, although this process
     // was asleep meanwhile.
     bool leads() const;
-    // Waits for that for the first time; false where the stop came first.
+    // Safe from any thread. True while `run` has not gone round for the time of a lease: a round is one
+    // request or one pause, of two seconds and a half at most.
+    bool hangs() const;
+    // Waits until it leads for the first time; false where the stop came first.
     bool wait_until_leading(const std::stop_token& stop) const;
 
 private:
@@ -137,6 +140,7 @@ private:
     const ElectorOptions options_;
     Election election_;  // the thread that runs, then the one that releases
     std::atomic<MonotonicTime> leads_until_{MonotonicTime::min()};
+    std::atomic<MonotonicTime> went_round_{MonotonicTime::max()};  // max: it does not run
     mutable std::mutex mutex_;
     mutable std::condition_variable_any changed_;
     bool began_ = false;

@@ -43,7 +43,7 @@ Caches::Caches(kube::WorkQueue& restore_queue, kube::WorkQueue& server_queue)
            }),
       jobs([](const nlohmann::json& o) { return std::optional(resources::job_from_json(o)); },
            [this](const Key&, const auto& before, const auto& after) {
-               wake_for_job(present(before, after));
+               wake_for_owner(present(before, after).meta);
            }),
       claims([](const nlohmann::json& o) { return std::optional(resources::claim_from_json(o)); },
              [this](const Key& key, const auto&, const auto&) { wake_for_claim(key); }),
@@ -88,13 +88,8 @@ void Caches::wake_for_workload(const std::string& kind, const Key& key) {
 
 void Caches::wake_for_pod(const resources::Pod& pod) {
     const std::string& ns = pod.meta.namespace_name;
-    if (const std::string restore = pod.meta.label(decide::restore_name_label); !restore.empty()) {
-        restore_queue_.add({ns, restore});
-        if (pod.meta.label(decide::step_label) == "cleanup")
-            server_queue_.add({ns, pod.meta.label(decide::server_label)});
-        return;
-    }
-    if (pod.claim_names.empty()) return;
+    wake_for_owner(pod.meta);
+    if (!pod.meta.label(decide::restore_name_label).empty() || pod.claim_names.empty()) return;
     const auto concerned = servers.list_if([&](const PostgresServer& s) {
         return s.meta.namespace_name == ns && s.status.inferred &&
                std::ranges::find(pod.claim_names, s.status.inferred->claim_name) != pod.claim_names.end();
@@ -105,12 +100,14 @@ void Caches::wake_for_pod(const resources::Pod& pod) {
     }
 }
 
-void Caches::wake_for_job(const resources::Job& job) {
-    const std::string restore = job.meta.label(decide::restore_name_label);
+// Of a Job or its pod: the restore that asked for it, and the server where it is the server's.
+void Caches::wake_for_owner(const resources::ObjectMeta& meta) {
+    const std::string restore = meta.label(decide::restore_name_label);
     if (restore.empty()) return;
-    restore_queue_.add({job.meta.namespace_name, restore});
-    if (job.meta.label(decide::step_label) == "cleanup")
-        server_queue_.add({job.meta.namespace_name, job.meta.label(decide::server_label)});
+    if (meta.label(decide::step_label) != decide::catalog_step)
+        restore_queue_.add({meta.namespace_name, restore});
+    if (decide::is_of_server(meta))
+        server_queue_.add({meta.namespace_name, meta.label(decide::server_label)});
 }
 
 void Caches::wake_for_claim(const Key& key) {

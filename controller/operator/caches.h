@@ -43,7 +43,7 @@ private:
     void wake_for_server(const resources::Key& key);
     void wake_for_workload(const std::string& kind, const resources::Key& key);
     void wake_for_pod(const resources::Pod& pod);
-    void wake_for_job(const resources::Job& job);
+    void wake_for_owner(const resources::ObjectMeta& meta);
     void wake_for_claim(const resources::Key& key);
 
     kube::WorkQueue& restore_queue_;

@@ -15,6 +15,7 @@
 #include "kube/session.h"
 #include "operator/catch_up.h"
 #include "operator/controller.h"
+#include "operator/health.h"
 #include "operator/http_server.h"
 #include "operator/let_go.h"
 #include "operator/options.h"
@@ -22,9 +23,6 @@
 namespace {
 
 using namespace dbrestore;
-
-// A worker that is busy for this long hangs: the longest request takes 30 s.
-constexpr double stuck_after_seconds = 300;
 
 int fail(const base::Error& error) {
     base::log_error("cannot start", {{"error", to_text(error)}});
@@ -42,28 +40,12 @@ sigset_t block_signals() {
     return signals;
 }
 
-using Queues = std::map<std::string, const kube::WorkQueue*>;
-
 kube::WorkQueueOptions queue_options(op::Metrics& metrics, const std::string& name) {
     kube::WorkQueueOptions options;
     options.longest_delay = std::chrono::minutes(1);
     options.waited = [&metrics, name](double seconds) { metrics.queue_waited(name, seconds); };
     options.worked = [&metrics, name](double seconds) { metrics.queue_worked(name, seconds); };
     return options;
-}
-
-op::HttpReply health(const Queues& queues) {
-    for (const auto& [name, queue] : queues) {
-        if (queue->stats().longest_running_seconds > stuck_after_seconds) {
-            return {500, "a worker of queue " + name + " hangs\n"};
-        }
-    }
-    return {200, "ok\n"};
-}
-
-op::HttpReply readiness(const op::Caches& caches) {
-    if (caches.synced()) return {200, "ok\n"};
-    return {503, "the first lists are not complete yet\n"};
 }
 
 void wait_for_signal(const sigset_t& signals) {
@@ -98,6 +80,7 @@ public:
     }
 
     kube::Http& door() { return gate_ ? *gate_ : http_; }
+    bool hangs() const { return elector_ && elector_->hangs(); }
     std::optional<bool> leads() const { return elector_ ? std::optional(elector_->leads()) : std::nullopt; }
 
     void start() {
@@ -159,7 +142,7 @@ int run(const op::Options& options) {
     op::Controller controller(client, caches, restore_queue, server_queue, metrics, clock,
                               {options.agent_image});
 
-    const Queues queues{{"restore", &restore_queue}, {"server", &server_queue}};
+    const op::Queues queues{{"restore", &restore_queue}, {"server", &server_queue}};
     const auto exposed = [&] {
         return op::HttpReply{200, metrics.expose(caches, queues, options.workers, leadership.leads()),
                              "text/plain; version=0.0.4; charset=utf-8"};
@@ -167,8 +150,8 @@ int run(const op::Options& options) {
     auto metrics_server = op::HttpServer::start(options.metrics_address, {{"/metrics", exposed}});
     if (!metrics_server) return fail(metrics_server.error());
     auto health_server = op::HttpServer::start(
-        options.health_address,
-        {{"/healthz", [&] { return health(queues); }}, {"/readyz", [&] { return readiness(caches); }}});
+        options.health_address, {{"/healthz", [&] { return op::health(queues, leadership.hangs()); }},
+                                 {"/readyz", [&] { return op::readiness(caches); }}});
     if (!health_server) return fail(health_server.error());
 
     base::log_info("starting",

@@ -22,12 +22,6 @@ using resources::Pod;
 
 namespace {
 
-// Jobs and pods that no restore asks for.
-bool is_the_servers(const resources::ObjectMeta& meta) {
-    const std::string step = meta.label(decide::step_label);
-    return step == "cleanup" || step == decide::catalog_step;
-}
-
 // The last line is the result, the line before it at most two seconds old; a result with a hundred findings
 // fits.
 constexpr int64_t log_tail_lines = 10;
@@ -234,11 +228,22 @@ Result<std::optional<ServerWorld>> Observer::server(View& view, const Key& key) 
          })) {
         world.others.push_back(*other);
     }
+    if (world.server.status.history.empty()) {
+        for (const auto& ended : caches_.restores.list_if([&](const resources::DatabaseRestore& r) {
+                 return r.meta.namespace_name == key.namespace_name && r.spec.server_name == key.name &&
+                        is_final(r.status.phase);
+             })) {
+            world.ended.push_back(*ended);
+        }
+    }
     const auto terminating = namespace_terminating(world.server.meta);
     if (!terminating) return terminating.error();
     world.namespace_terminating = *terminating;
     if (auto added = add_holder(view, world); !added) return added.error();
     if (auto added = add_kept_data(view, world); !added) return added.error();
+    if (view.fresh()) {
+        if (auto whole = check_untorn(view, world.server); !whole) return whole.error();
+    }
     return std::optional<ServerWorld>(std::move(world));
 }
 
@@ -267,7 +272,7 @@ Status Observer::add_holder(View& view, ServerWorld& world) {
     if (auto added = add_report(left); !added) return added;
     if (auto added = add_notes(left); !added) return added;
     world.vanished = std::move(left);
-    return view.fresh() ? check_untorn(view, world.server) : base::success();
+    return base::success();
 }
 
 Status Observer::add_kept_data(View& view, ServerWorld& world) {
@@ -279,7 +284,7 @@ Status Observer::add_kept_data(View& view, ServerWorld& world) {
     auto jobs = view.jobs(key.namespace_name, decide::server_label, key.name);
     if (!jobs) return jobs.error();
     for (auto& job : *jobs) {
-        if (is_the_servers(job.meta)) world.jobs.push_back(std::move(job));
+        if (decide::is_of_server(job.meta)) world.jobs.push_back(std::move(job));
     }
     auto pods = view.pods(key.namespace_name);
     if (!pods) return pods.error();
@@ -287,8 +292,8 @@ Status Observer::add_kept_data(View& view, ServerWorld& world) {
         const std::string job = pod.meta.label(decide::job_name_label);
         const bool is_wanted = pod.meta.label(decide::step_label) != decide::catalog_step ||
                                decide::awaits_list(world.server, job);
-        if (is_the_servers(pod.meta) && pod.meta.label(decide::server_label) == key.name && pod.finished() &&
-            is_wanted) {
+        if (decide::is_of_server(pod.meta) && pod.meta.label(decide::server_label) == key.name &&
+            pod.finished() && is_wanted) {
             // A log that cannot be read now must not keep the server from all else: there is no report yet.
             const auto report = report_of(pod);
             if (report && *report) world.reports[job] = **report;

@@ -144,8 +144,10 @@ Job job_from_json(const nlohmann::json& object) {
     job.start_time = time_at(object, "status.startTime");
     for (const auto& condition : list_at(object, "status.conditions")) {
         if (text_at(condition, "status") != "True") continue;
-        if (text_at(condition, "type") == "Complete") job.complete = true;
-        if (text_at(condition, "type") == "Failed") {
+        const std::string type = text_at(condition, "type");
+        if (type == "Complete") job.complete = true;
+        if (type == "Complete" || type == "Failed") job.end_time = time_at(condition, "lastTransitionTime");
+        if (type == "Failed") {
             job.failed = true;
             job.failure_reason = text_at(condition, "reason");
             job.failure_message = text_at(condition, "message");
@@ -158,8 +160,14 @@ Claim claim_from_json(const nlohmann::json& object) {
     return {meta_from_json(object), text_at(object, "status.phase"), texts_at(object, "spec.accessModes")};
 }
 
+// Whoever changes a field by an update owns it alone; who applies it as it is shares it.
 CronJob cron_job_from_json(const nlohmann::json& object) {
-    return {meta_from_json(object), flag_at(object, "spec.suspend")};
+    const auto& managers = list_at(object, "metadata.managedFields");
+    const bool set_by_others = std::ranges::any_of(managers, [](const nlohmann::json& entry) {
+        return text_at(entry, "manager") != operator_manager &&
+               present_at(entry, "fieldsV1.f:spec.f:suspend");
+    });
+    return {meta_from_json(object), flag_at(object, "spec.suspend"), set_by_others};
 }
 
 EventNote event_from_json(const nlohmann::json& object) {

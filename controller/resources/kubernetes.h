@@ -83,7 +83,7 @@ struct Job {
     ObjectMeta meta;
     bool complete = false, failed = false;
     std::string failure_reason, failure_message;
-    std::optional<base::Time> start_time;
+    std::optional<base::Time> start_time, end_time;
     int64_t active = 0;
 
     bool finished() const { return complete || failed; }
@@ -92,6 +92,8 @@ struct Job {
 struct CronJob {
     ObjectMeta meta;
     bool suspended = false;
+    bool set_by_others =
+        false;  // `suspend` is what another field manager made it; false where nobody is known
 };
 
 struct Claim {  // PersistentVolumeClaim

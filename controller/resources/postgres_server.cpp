@@ -92,7 +92,7 @@ StoreStatus store_status_from_json(const nlohmann::json& item) {
     StoreStatus s;
     s.name = text_at(item, "name");
     s.attempt = integer_at(item, "attempt");
-    s.start_time = time_at(item, "startTime").value_or(base::Time{});
+    s.start_time = time_at(item, "startTime");
     s.list_time = time_at(item, "listTime");
     s.backup_count = integer_at(item, "backupCount");
     s.reason = text_at(item, "reason");
@@ -102,7 +102,7 @@ StoreStatus store_status_from_json(const nlohmann::json& item) {
 
 nlohmann::json to_json(const StoreStatus& s) {
     nlohmann::json item{{"name", s.name}, {"attempt", s.attempt}, {"backupCount", s.backup_count}};
-    if (s.attempt > 0) item["startTime"] = base::format_time(s.start_time);
+    put(item, "startTime", s.start_time);
     put(item, "listTime", s.list_time);
     put(item, "reason", s.reason);
     put(item, "message", s.message);
@@ -181,6 +181,7 @@ PostgresServer server_from_json(const nlohmann::json& object) {
         server.status.inferred = inferred_from_json(field(status, "inferred"));
     for (const auto& item : list_at(status, "history"))
         server.status.history.push_back(history_from_json(item));
+    server.status.listings = integer_at(status, "listings");
     for (const auto& item : list_at(status, "stores"))
         server.status.stores.push_back(store_status_from_json(item));
     for (const auto& item : list_at(status, "backups"))
@@ -195,6 +196,7 @@ nlohmann::json to_json(const ServerStatus& s) {
     nlohmann::json status{{"observedGeneration", s.observed_generation}};
     if (s.inferred) status["inferred"] = to_json(*s.inferred);
     put(status, "history", list_to_json(s.history));
+    if (s.listings > 0) status["listings"] = s.listings;
     put(status, "stores", list_to_json(s.stores));
     put(status, "backups", list_to_json(s.backups));
     if (s.take_over) status["takeOver"] = to_json(*s.take_over);

@@ -88,11 +88,11 @@ struct HistoryEntry {
 // How far the listing of a store is.
 struct StoreStatus {
     std::string name;
-    int64_t attempt = 0;  // names the Job; 0: none was made yet
-    base::Time start_time{};
-    std::optional<base::Time> list_time;  // when the last attempt was over
-    int64_t backup_count = 0;             // of all that are there; `backups` shows the newest
-    std::string reason, message;          // of what failed; empty where the list is good
+    int64_t attempt = 0;                   // names the Job; 0: none was made yet
+    std::optional<base::Time> start_time;  // of the attempt that is under way; none is without
+    std::optional<base::Time> list_time;   // when the last attempt was over
+    int64_t backup_count = 0;              // of all that are there; `backups` shows the newest
+    std::string reason, message;           // of what failed; empty where the list is good
 
     bool operator==(const StoreStatus&) const = default;
 };
@@ -108,6 +108,7 @@ struct ServerStatus {
     int64_t observed_generation = -1;
     std::optional<Inferred> inferred;
     std::vector<HistoryEntry> history;  // newest last, at most 100
+    int64_t listings = 0;               // the attempts of all stores, also of those that are gone
     std::vector<StoreStatus> stores;
     std::vector<ListedBackup> backups;     // newest first
     std::optional<StepAttempt> take_over;  // how far the clean-up after a vanished restore is

@@ -53,7 +53,8 @@ void check(std::string_view input) {
         require(one.count("EXTENSION") == 0, "no extension is left to the restoring role", line);
     }
     require(archive.entries.size() <= list_lines.size(), "no entry is made up");
-    require(agent::entries_for_superusers(archive).size() <= 100 + archive.definitions.for_superusers.size(),
+    require(agent::entries_for_superusers(archive).size() <=
+                100 + archive.definitions.for_superusers.list().size(),
             "what is shown has a bound");
     for (const auto& schema : agent::schemas_made_beforehand(archive, false))
         require(!schema.empty() || rest.find("\"\"") != std::string_view::npos, "a schema has a name");

@@ -46,6 +46,8 @@ AgentRun::Result AgentRun::move(Volume& volume, const Surroundings& surroundings
     if (step == "probe" || step == "quiesce") {
         result = done();
         if (step == "probe") result->uid = result->gid = 999;
+    } else if (step == "catalog") {
+        result = catalog(surroundings);
     } else if (step == "preflight") {
         result = preflight(volume, surroundings);
     } else if (step == "cleanup") {
@@ -94,6 +96,20 @@ AgentRun::Result AgentRun::hide(Volume& volume) {
     return std::nullopt;
 }
 
+AgentRun::Result AgentRun::catalog(const Surroundings& surroundings) const {
+    if (!surroundings.dump_is_there) return failed("StoreNotReachable");
+    AgentResult result = done();
+    result.backups = surroundings.backups;
+    result.backup_count = static_cast<int64_t>(result.backups.size());
+    return result;
+}
+
+std::string AgentRun::source(const Surroundings& surroundings) const {
+    const bool chooses =
+        request_.backup_name.empty() && request_.choice.latest && !surroundings.backups.empty();
+    return chooses ? surroundings.backups[0].name : request_.backup_name;
+}
+
 AgentRun::Result AgentRun::preflight(const Volume& volume, const Surroundings& surroundings) const {
     const auto ran = volume.succeeded.find(request_.restore_name);
     if (ran != volume.succeeded.end() && ran->second != request_.restore_uid)
@@ -102,6 +118,7 @@ AgentRun::Result AgentRun::preflight(const Volume& volume, const Surroundings& s
     result.bytes = 4711;
     result.estimated_seconds = 5;
     result.what_is_lost = {"what was written after the dump"};
+    if (request_.choice.latest && !surroundings.backups.empty()) result.chosen = surroundings.backups[0];
     const char* missing = !surroundings.dump_is_there ? "BackupNotFound" : nullptr;
     result.findings.push_back(
         {"BackupNotFound",
@@ -141,7 +158,8 @@ AgentRun::Result AgentRun::prepare(Volume& volume, const Surroundings& surroundi
             return hide(volume);
         case 3:
             drop(volume, watcher, request_.new_database, "prepare");
-            volume.databases[request_.new_database] = {request_.restore_uid, false, false, false, 0};
+            volume.databases[request_.new_database] = {
+                .made_by = request_.restore_uid, .made_from = source(surroundings), .whole = false};
             return std::nullopt;
         case 4:
             if (!surroundings.dump_is_there) return failed("BackupUnreadable");

@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "resources/agent_protocol.h"
 #include "simulation/volume.h"
@@ -17,6 +18,7 @@ struct Surroundings {
     bool dump_is_good = true;
     bool server_answers = false;  // the database's pod, asked through the network
     bool live_check_passes = true;
+    std::vector<resources::Backup> backups;  // in the store that the request names, newest first
 };
 
 // Told before they happen, so that promises can be checked apart from the agent.
@@ -43,6 +45,8 @@ private:
     Result take_hold(Volume& volume);
     Result claim(Volume& volume);
     Result hide(Volume& volume);
+    Result catalog(const Surroundings& surroundings) const;
+    std::string source(const Surroundings& surroundings) const;
     Result preflight(const Volume& volume, const Surroundings& surroundings) const;
     Result prepare(Volume& volume, const Surroundings& surroundings, const VolumeWatcher& watcher);
     Result verify(Volume& volume, const Surroundings& surroundings);

@@ -120,6 +120,16 @@ void set_fields(json& status, const json& applied) {
 
 }  // namespace
 
+// As an Update does: whoever changes the value owns it from then on, alone. One that changes nothing leaves
+// no trace.
+void own_suspend(const json& before, json& after, const std::string& manager) {
+    if (field(before, "spec.suspend") == field(after, "spec.suspend")) return;
+    after["metadata"]["managedFields"] = {{{"manager", manager},
+                                           {"operation", "Update"},
+                                           {"fieldsType", "FieldsV1"},
+                                           {"fieldsV1", {{"f:spec", {{"f:suspend", json::object()}}}}}}};
+}
+
 std::string Target::parameter(const std::string& key_name) const {
     const auto at = query.find(key_name);
     return at == query.end() ? std::string() : at->second;
@@ -247,6 +257,7 @@ Response ApiServer::patch(const Target& target, const std::string& content_type,
     if (!target.subresource.empty()) return status_response(404, "no such subresource");
     json document = object.document;
     document.merge_patch(patch);
+    if (target.plural == "cronjobs") own_suspend(object.document, document, target.parameter("fieldManager"));
     if (kind.custom) document["status"] = field(object.document, "status");
     return object_response(store_.replace(kind, object, std::move(document)));
 }

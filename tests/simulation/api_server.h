@@ -24,6 +24,9 @@ Target parse_target(std::string_view text);
 
 kube::Response status_response(int code, const std::string& message);
 
+// Keeps the books (metadata.managedFields) of a CronJob whose `suspend` somebody changed.
+void own_suspend(const json& before, json& after, const std::string& manager);
+
 class ApiServer {
 public:
     explicit ApiServer(Store& store) : store_(store) {}

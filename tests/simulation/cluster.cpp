@@ -237,6 +237,7 @@ void Cluster::end_job(const Key& key, bool complete, const std::string& reason) 
         status["completionTime"] = base::format_time(clock_.now());
         status["conditions"] = {{{"type", complete ? "Complete" : "Failed"},
                                  {"status", "True"},
+                                 {"lastTransitionTime", base::format_time(clock_.now())},
                                  {"reason", reason},
                                  {"message", complete ? "" : "Job has reached the specified backoff limit"}}};
     });
@@ -265,8 +266,8 @@ bool Cluster::move_garbage() {
 
 bool Cluster::move_namespace(const Key& key) {
     bool empty = true;
-    for (const char* plural : {"databaserestores", "postgresservers", "statefulsets", "jobs", "pods",
-                               "persistentvolumeclaims", "events"}) {
+    for (const char* plural : {"databaserestores", "postgresservers", "statefulsets", "cronjobs", "jobs",
+                               "pods", "persistentvolumeclaims", "events"}) {
         for (const auto& [name, object] : store_.all(plural).objects) {
             if (name.namespace_name != key.name) continue;
             empty = false;

@@ -35,6 +35,8 @@ public:
     // The pod that people or controllers ask for; 403 by the fence.
     Answer create_pod(const json& pod);
     bool server_answers(const std::string& namespace_name) const;
+    // A new one each five minutes; the older ones are removed.
+    std::vector<resources::Backup> backups_in(const resources::Store& store) const;
 
     Behaviour behaviour;
     // Called at each move of an agent; what it orders happens at once.
@@ -68,6 +70,7 @@ private:
     bool move_process(Process& process);
     bool move_ending(Process& process);
     bool move_database(Process& process);
+    void serve(const Process& process, Database& database);
     bool move_agent(Process& process);
     void start_database(Process& process);
     void end_agent(Process& process, const std::optional<resources::AgentResult>& result,

@@ -9,16 +9,16 @@ namespace dbrestore::simulation {
 namespace {
 
 constexpr std::array fault_names{
-    "crash_before",      "crash_after",     "response_lost",      "timed_out",       "error_401",
-    "error_403",         "error_409",       "error_410",          "error_429",       "error_500",
-    "error_503",         "error_504",       "second_leader",      "clock_forward",   "clock_back",
-    "stale_restores",    "stale_servers",   "stale_workloads",    "stale_pods",      "stale_jobs",
-    "stale_claims",      "stale_all",       "stream_broken",      "stream_torn",     "stream_garbled",
-    "events_doubled",    "events_replayed", "events_compacted",   "error_in_stream", "cancelled",
-    "restore_deleted",   "job_deleted",     "scaled_up",          "scaled_down",     "set_to_delete_claim",
-    "pod_mounts_claim",  "server_deleted",  "finalizers_removed", "created_again",   "database_pod_deleted",
-    "namespace_deleted", "dump_spoiled",    "dump_removed",       "agent_killed",    "result_lost",
-    "job_pod_deleted",
+    "crash_before",      "crash_after",     "response_lost",      "timed_out",        "error_401",
+    "error_403",         "error_409",       "error_410",          "error_429",        "error_500",
+    "error_503",         "error_504",       "second_leader",      "clock_forward",    "clock_back",
+    "stale_restores",    "stale_servers",   "stale_workloads",    "stale_pods",       "stale_jobs",
+    "stale_claims",      "stale_all",       "stream_broken",      "stream_torn",      "stream_garbled",
+    "events_doubled",    "events_replayed", "events_compacted",   "error_in_stream",  "cancelled",
+    "restore_deleted",   "job_deleted",     "scaled_up",          "scaled_down",      "set_to_delete_claim",
+    "pod_mounts_claim",  "server_deleted",  "finalizers_removed", "created_again",    "database_pod_deleted",
+    "namespace_deleted", "dump_spoiled",    "dump_removed",       "cron_job_toggled", "cron_job_deleted",
+    "store_toggled",     "agent_killed",    "result_lost",        "job_pod_deleted",
 };
 static_assert(fault_names.size() == static_cast<size_t>(last_fault) + 1);
 

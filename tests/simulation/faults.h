@@ -56,6 +56,9 @@ enum class Fault {
     namespace_deleted,
     dump_spoiled,
     dump_removed,
+    cron_job_toggled,
+    cron_job_deleted,
+    store_toggled,
     // At a move of an agent.
     agent_killed,
     result_lost,

@@ -67,6 +67,15 @@ bool remembers_success_of(const json& server, const std::string& restore, const 
     });
 }
 
+// As charts/dbrestore/templates/cronjobs-policy.yaml asks.
+bool patches_only_suspend(const kube::Request& request) {
+    json patch = json::parse(request.body, nullptr, false);
+    if (request.method != "PATCH" || !patch.is_object() || !present_at(patch, "spec.suspend")) return false;
+    patch["metadata"].erase("resourceVersion");
+    patch["spec"].erase("suspend");
+    return patch["metadata"].empty() && patch["spec"].empty() && patch.size() == 2;
+}
+
 }  // namespace
 
 std::string Invariants::attempt_of(const json& job) {
@@ -80,7 +89,12 @@ void Invariants::broken(const std::string& what) {
 }
 
 void Invariants::note_time() {
-    for (auto& [name, kept] : kept_) kept.passed = kept.passed || clock_.now() >= kept.until;
+    const auto now = clock_.now();
+    for (auto& [name, kept] : kept_) kept.passed = kept.passed || now >= kept.until;
+    for (auto& [number, round] : rounds_) {
+        round.earliest = std::min(round.earliest, now);
+        round.latest = std::max(round.latest, now);
+    }
 }
 
 void Invariants::check() {
@@ -103,7 +117,7 @@ void Invariants::server_starts(const Volume& volume) {
 void Invariants::dropping(const std::string& name, const Database& database, const std::string& step) {
     if (step != "cleanup") {
         if (database.made_by.empty()) broken("I3: " + step + " drops what was there before the restore");
-        if (database.client_writes > 0)
+        if (database.client_writes > 0 && service_is_knowable(database.made_by))
             broken("what clients wrote on the new data is thrown away by " + step);
         return;
     }
@@ -124,19 +138,23 @@ void Invariants::keep(const DatabaseRestore& restore, base::Time until, base::Ti
             false,
             restore.spec.server_name,
             server == nullptr ? "" : text_at(*server, "metadata.uid"),
-            restore.meta.namespace_name};
+            restore.meta.namespace_name,
+            restore.meta.name,
+            restore.meta.uid};
 }
 
-// Whoever deletes a PostgresServer keeps what its restores kept, and a database that is scaled to 0 cannot
-// drop anything.
+// Whoever deletes a PostgresServer and the restore keeps what that had kept, and a database that is scaled to
+// 0 cannot drop anything.
 std::vector<std::string> Invariants::overdue() const {
     std::vector<std::string> names;
     for (const auto& [name, kept] : kept_) {
         const json* server = store_.find("postgresservers", {kept.namespace_name, kept.server});
         const json* workload = store_.find("statefulsets", {kept.namespace_name, kept.server});
         const Volume* volume = volume_of(kept.server, kept.namespace_name);
+        const json* restore = store_.find("databaserestores", {kept.namespace_name, kept.restore});
+        const bool known = restore != nullptr && text_at(*restore, "metadata.uid") == kept.restore_uid;
         if (volume == nullptr || workload == nullptr || server == nullptr ||
-            text_at(*server, "metadata.uid") != kept.server_uid ||
+            (text_at(*server, "metadata.uid") != kept.server_uid && !known) ||
             resources::integer_at(*workload, "spec.replicas", 1) == 0)
             continue;
         if (volume->databases.contains(name) && kept.at_latest + std::chrono::minutes(1) < clock_.now())
@@ -153,7 +171,8 @@ void Invariants::exchanging(const Volume& volume, const resources::AgentRequest&
 
 void Invariants::taking_back(const Volume& volume, const resources::AgentRequest&) {
     const auto at = volume.databases.find("shop");
-    if (at != volume.databases.end() && at->second.client_writes > 0 && !at->second.made_by.empty())
+    if (at != volume.databases.end() && at->second.client_writes > 0 &&
+        service_is_knowable(at->second.made_by))
         broken("what clients wrote on the new data is taken back");
 }
 
@@ -167,7 +186,8 @@ void Invariants::operator_asks(const kube::Request& request) {
     if (request.body.find(secret_text) != std::string::npos) broken("I6: a secret in " + request.target);
     const auto has = [&](const char* part) { return request.target.find(part) != std::string::npos; };
     const bool ours = has("/databaserestores/") || has("/postgresservers/") || has("/events") ||
-                      has("/statefulsets/shop/scale") || (has("/jobs") && request.method != "PATCH");
+                      has("/statefulsets/shop/scale") || (has("/jobs") && request.method != "PATCH") ||
+                      (has("/cronjobs/") && patches_only_suspend(request));
     if (!ours || has("/namespaces/bystander/")) broken("I7: " + request.method + " " + request.target);
     if (has("/databaserestores/") && request.method == "DELETE") broken("I7: a restore is deleted");
     if (has("/postgresservers/") && request.method == "DELETE") broken("I7: a server is deleted");
@@ -179,13 +199,14 @@ void Invariants::changed(const Collection& kind, const json* before, const json*
     // What somebody else deleted may be made again.
     if (kind.plural == "jobs" && after == nullptr && !operator_is_acting)
         jobs_made_.erase(attempt_of(*before));
+    if (kind.plural == "cronjobs" && before != nullptr && after != nullptr) cron_job_changed(*before, *after);
     if (kind.plural == "databaserestores" && after != nullptr) restore_changed(before, after);
     if (kind.plural == "databaserestores" && after == nullptr)
         restore_vanished(resources::restore_from_json(*before));
     if (kind.plural == "statefulsets" && before != nullptr && after != nullptr)
         workload_changed(*before, *after);
     if (kind.plural == "postgresservers" && before != nullptr && after != nullptr)
-        lock_changed(*before, *after);
+        lock_changed(*before, *after), list_changed(*before, *after), history_changed(*after);
 }
 
 void Invariants::job_created(const json& job) {
@@ -200,6 +221,7 @@ void Invariants::job_created(const json& job) {
     const auto ran = succeeded_.find(server + "/" + restore);
     if (ran != succeeded_.end() && ran->second != uid && (writes(step) || step == "quiesce"))
         broken("a restore's name runs again on a server where it succeeded: " + name);
+    if (step == "catalog") return listing_job_created(job);
     const json* holder = store_.find("postgresservers", {text_at(job, "metadata.namespace"), server});
     if (holder != nullptr && step != "cleanup" && remembers_success_of(*holder, restore, uid))
         broken("a Job is made for a restore whose name succeeded, as the server knows: " + name);
@@ -269,9 +291,11 @@ void Invariants::restore_ended(const DatabaseRestore& restore) {
     const auto& uid = restore.meta.uid;
     const bool success = restore.status.phase == Phase::succeeded;
     if (success) succeeded_.emplace(restore.spec.server_name + "/" + restore.meta.name, uid);
-    // A clock may jump between the decision and its being saved, by a quarter of an hour.
+    // A clock may jump between the decision and its being saved. Times are written in whole seconds.
     const auto ended = restore.status.completion_time.value_or(base::Time{});
-    if (std::abs(base::seconds_between(ended, clock_.now())) > 1000)
+    note_time();
+    const Round& round = rounds_[acting_operator];
+    if (base::seconds_between(ended, round.earliest) > 1 || base::seconds_between(round.latest, ended) > 0)
         broken("completionTime is not when the restore ended");
     const auto until = ended + std::chrono::seconds(restore.spec.retain_seconds);
     keep(restore, until, until);
@@ -284,6 +308,9 @@ void Invariants::restore_ended(const DatabaseRestore& restore) {
     const bool is_new = at->second.made_by == uid;
     if (success && (!is_new || !at->second.verified))
         broken("a restore succeeds without its data being in place and verified");
+    if (success && restore.spec.type == "ScheduledBackup" &&
+        at->second.made_from != restore.status.source_name)
+        broken("a restore of " + restore.status.source_name + " serves " + at->second.made_from);
     if (!success && is_new && at->second.client_writes == 0 && !volume->hidden)
         broken("a restore that did not succeed leaves new data that no client saw");
     const bool ours = volume->journal && volume->journal->restore_uid == uid;
@@ -296,6 +323,7 @@ void Invariants::workload_changed(const json& before, const json& after) {
     if (was == is || !operator_is_acting) return;
     operator_scaled_to_zero_ = is == 0;
     if (is != 0) return;
+    stopping(text_at(after, "metadata.namespace"));
     if (text_at(after, "spec.persistentVolumeClaimRetentionPolicy.whenScaled") == "Delete")
         broken("scaled to 0 where that deletes the volume");
     for (const auto& [key, server] : store_.all("postgresservers").objects) {
@@ -305,6 +333,7 @@ void Invariants::workload_changed(const json& before, const json& after) {
         if (object == nullptr) continue;
         const auto restore = resources::restore_from_json(*object);
         if (restore.meta.uid != text_at(server.document, "status.activeRestore.uid")) continue;
+        if (restore.status.phase == Phase::stopping) cron_jobs_are_noted(server.document);
         if (!resources::condition_is(restore.status.conditions, "Validated", resources::Truth::yes) &&
             restore.status.phase != Phase::rolling_back)
             broken("the database is stopped before the restore was validated");
@@ -321,9 +350,18 @@ void Invariants::lock_changed(const json& before, const json& after) {
     if (was.empty() || was == is) return;
     if (!is.empty()) return;  // taken over: what it then does is checked as any other's
     if (present_at(after, "status.fence")) broken("the lock is freed while the fence is up");
+    cron_jobs_run_again();
     for (const auto& [key, job] : store_.all("jobs").objects) {
         if (label(job.document, "dbrestore.dev/restore-uid") == was && may_write(store_, key, job.document))
             broken("the lock is freed while Job " + key.name + " writes");
+    }
+}
+
+void Invariants::history_changed(const json& server) {
+    std::set<std::string> restores;
+    for (const auto& entry : list_at(server, "status.history")) {
+        if (!restores.insert(text_at(entry, "uid")).second)
+            broken("the history tells twice of " + text_at(entry, "restore"));
     }
 }
 

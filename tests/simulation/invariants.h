@@ -16,8 +16,14 @@
 
 namespace dbrestore::simulation {
 
+// Of a server's stores. Longer than the longest stillness, so that a run comes to rest.
+inline constexpr int64_t list_interval_seconds = 36'000;
+
 // Stands where secrets stand: in the environment of the database, and in what the agent's children print.
 inline constexpr const char* secret_text = "hunter2-correct-horse";
+
+// A PostgresServer that waits for what lies in one of its stores.
+bool is_listing(const json& server);
 
 class Invariants {
 public:
@@ -37,15 +43,32 @@ public:
     void exchanging(const Volume& volume, const resources::AgentRequest& request);
     void taking_back(const Volume& volume, const resources::AgentRequest& request);
     void claim_deleted(const Key& key);
+    // An operator looks at one object anew, and decides.
+    void round_begins(size_t number) { rounds_[number] = {false, clock_.now(), clock_.now()}; }
+    // The API server's list of the pods has reached it.
+    void pods_looked_at(size_t number, const std::string& namespace_name);
+    // A client writes to the database that this pod serves.
+    void served(const std::string& pod_uid, const Database& database);
     void live_check_passed(const std::string& restore_uid) { passed_live_.insert(restore_uid); }
     // Old data whose retention has passed for a while, and that somebody could drop.
     std::vector<std::string> overdue() const;
 
+    // The step `catalog` told what lies in a store.
+    void listed(const resources::AgentRequest& request, const resources::AgentResult& result);
+    // A store appears.
+    void list_is_due_again() { list_made_.clear(), list_writes_ = 0; }
+    // What it shows before may be what was decided on.
+    void clock_jumps() { note_time(), list_is_due_again(); }
+    // What is listed is what lies there; also not too long ago.
+    void check_lists();
+
     // A person made these the user's wish, or took away what the end is judged by.
     int64_t wanted_replicas = 1;
     bool namespace_deleted = false;
+    std::map<Key, bool> wanted_suspended;  // CronJobs, by what their owner did last
     // Pods that people started on the claim themselves, before any fence.
     bool operator_is_acting = false;
+    size_t acting_operator = 0;
     // All DatabaseRestores up to this version are known to the operator that acts.
     uint64_t known_restores_version = 0;
 
@@ -61,6 +84,13 @@ private:
     void check_conditions(const resources::DatabaseRestore& restore);
     void workload_changed(const json& before, const json& after);
     void lock_changed(const json& before, const json& after);
+    void cron_job_changed(const json& before, const json& after);
+    void cron_jobs_are_noted(const json& server);
+    void cron_jobs_run_again();
+    void listing_job_created(const json& job);
+    void list_changed(const json& before, const json& after);
+    void history_changed(const json& server);
+    void check_list(const json& server, const json& store);
     void check_restore_at_rest(const resources::DatabaseRestore& restore);
     void check_server_at_rest(const json& server);
     const Volume* volume_of(const std::string& server, const std::string& namespace_name) const;
@@ -76,7 +106,7 @@ private:
     struct KeptData {
         base::Time until{}, at_latest{};
         bool passed = false;  // the clock has shown `until`
-        std::string server, server_uid, namespace_name;
+        std::string server, server_uid, namespace_name, restore, restore_uid;
     };
     void note_time();
     void keep(const resources::DatabaseRestore& restore, base::Time until, base::Time at_latest);
@@ -86,7 +116,29 @@ private:
     std::map<std::string, std::string> succeeded_;  // server/name → UID
     std::map<std::string, uint64_t> queued_at_;     // UID → the version that put it into the queue
     std::set<std::string> passed_live_;             // UIDs of restores whose check through the network passed
+    bool service_is_knowable(const std::string& restore_uid) const;
+    void stopping(const std::string& namespace_name);
+    struct Service {
+        std::string made_by;
+        bool seen = false;  // a look fell into its time
+    };
+    std::map<std::string, Service> services_;  // of new data, by the pod's UID
+    std::set<std::string> stopped_pods_;       // by an operator that had looked in the same round
+    struct Round {
+        bool looked = false;
+        base::Time earliest{}, latest{};  // that the clock has shown in it
+    };
+    std::map<size_t, Round> rounds_;  // by the operator
     bool operator_scaled_to_zero_ = false;
+    // By the server's UID and the attempt: what its runs may have told. By the server's UID and the store:
+    // the newest attempt, and when its Job was made.
+    std::map<std::string, std::vector<std::vector<std::string>>> told_lists_;
+    struct Listing {
+        int64_t attempt = 0;
+        std::chrono::steady_clock::time_point made{};
+    };
+    std::map<std::string, Listing> list_made_;
+    int list_writes_ = 0;  // of how far the lists are, since the newest Job was made
 };
 
 }  // namespace dbrestore::simulation

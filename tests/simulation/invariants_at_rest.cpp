@@ -1,5 +1,7 @@
 // I5: what must hold once faults have stopped and everything has come to rest.
 
+#include <algorithm>
+
 #include "resources/json_fields.h"
 #include "simulation/invariants.h"
 
@@ -9,6 +11,11 @@ using resources::list_at;
 using resources::Phase;
 using resources::present_at;
 using resources::text_at;
+
+bool is_listing(const json& server) {
+    return std::ranges::any_of(list_at(server, "status.stores"),
+                               [](const json& store) { return present_at(store, "startTime"); });
+}
 
 void Invariants::check_at_rest() {
     for (const auto& [key, object] : store_.all("databaserestores").objects)
@@ -29,6 +36,12 @@ void Invariants::check_at_rest() {
         if (wanted_replicas >= 0 && replicas != wanted_replicas)
             broken("I5: the workload has " + std::to_string(replicas) + " replicas, its user wanted " +
                    std::to_string(wanted_replicas));
+    }
+    for (const auto& [key, object] : store_.all("cronjobs").objects) {
+        const bool suspended = resources::flag_at(object.document, "spec.suspend");
+        if (suspended != wanted_suspended.at(key))
+            broken("I5: CronJob " + key.name + (suspended ? " stays paused" : " runs") +
+                   ", its owner wanted otherwise");
     }
     for (const auto& [key, volume] : volumes_) {
         if (volume.hidden) broken("I5: the tree of " + key.name + " is left behind the stub");
@@ -69,6 +82,7 @@ void Invariants::check_server_at_rest(const json& server) {
     if (present_at(server, "status.activeRestore"))
         broken("I5: the lock of " + name + " is held by " + text_at(server, "status.activeRestore.name"));
     if (present_at(server, "status.fence")) broken("I5: the fence of " + name + " is up");
+    if (is_listing(server)) broken("I5: a list of " + name + " is awaited for ever");
     for (const auto& finalizer : resources::texts_at(server, "metadata.finalizers")) {
         if (finalizer == resources::finalizer_name) broken("I5: " + name + " keeps its finalizer");
     }

@@ -42,6 +42,16 @@ bool Cluster::server_answers(const std::string& namespace_name) const {
     return false;
 }
 
+std::vector<resources::Backup> Cluster::backups_in(const resources::Store& store) const {
+    using namespace std::chrono_literals;
+    const auto newest = clock_.steady().time_since_epoch() / 5min;
+    std::vector<resources::Backup> backups;
+    for (int age = 0; age < 3; ++age)
+        backups.push_back(
+            {store.name + "-" + std::to_string(newest - age), clock_.now() - age * 5min, 4711, "etag"});
+    return backups;
+}
+
 Volume* Cluster::volume_of(const Process& process) {
     const auto at = volumes_.find({process.pod.namespace_name, process.claim});
     return at == volumes_.end() ? nullptr : &at->second;
@@ -158,12 +168,12 @@ bool Cluster::move_database(Process& process) {
             process.due = in(2);
             if ((is_new && !behaviour.ready_on_new_data) || random_.chance(behaviour.not_ready)) return false;
             process.stage = Stage::ready;
-            ++volume->databases["shop"].client_writes;
+            serve(process, volume->databases["shop"]);
             show_readiness(process, true);
             return true;
         }
         case Stage::ready:
-            ++volume->databases["shop"].client_writes;
+            serve(process, volume->databases["shop"]);
             process.due = in(600);
             if (!random_.chance(behaviour.not_ready)) return false;
             process.stage = Stage::running;
@@ -173,6 +183,11 @@ bool Cluster::move_database(Process& process) {
         default:
             return false;
     }
+}
+
+void Cluster::serve(const Process& process, Database& database) {
+    ++database.client_writes;
+    invariants_.served(process.uid, database);
 }
 
 void Cluster::start_database(Process& process) {
@@ -239,7 +254,8 @@ bool Cluster::move_agent(Process& process) {
             if (key.namespace_name == process.pod.namespace_name) volume = &candidate;
     }
     const Surroundings surroundings{behaviour.dump_is_there, behaviour.dump_is_good,
-                                    server_answers(process.pod.namespace_name), behaviour.live_check_passes};
+                                    server_answers(process.pod.namespace_name), behaviour.live_check_passes,
+                                    backups_in(process.agent->request().store)};
     auto result = process.agent->move(volume == nullptr ? none : *volume, surroundings, watcher_);
     process.due = in(1);
     if (!result) return true;
@@ -266,6 +282,7 @@ void Cluster::end_agent(Process& process, const std::optional<AgentResult>& resu
     const auto& request = process.agent->request();
     if (good && request.step == "verify" && !request.host.empty())
         invariants_.live_check_passed(request.restore_uid);
+    if (good && request.step == "catalog") invariants_.listed(request, *result);
     json ending{{"exitCode", good ? 0 : 1}, {"reason", good ? "Completed" : how}};
     if (result) {
         log += resources::result_frame(1, *result);

@@ -137,6 +137,7 @@ base::Result<kube::Response> OperatorProcess::send(const kube::Request& request,
     kube::Response response = api_.handle(request);
     if (fault == Fault::crash_after) throw Killed();
     if (fault == Fault::response_lost) return no_answer();
+    if (events_.is_answered && response.status < 300) events_.is_answered(request);
     return response;
 }
 

@@ -24,7 +24,8 @@ public:
     struct Events {
         std::function<std::optional<Fault>(const kube::Request&)> at_call;
         std::function<std::optional<Fault>(const kube::Request&)> at_watch;
-        std::function<void(const kube::Request&)> asks;  // before it is carried out
+        std::function<void(const kube::Request&)> asks;         // before it is carried out
+        std::function<void(const kube::Request&)> is_answered;  // in good order
     };
 
     OperatorProcess(ApiServer& api, Store& store, const SimulatedClock& clock, op::Metrics& metrics,

@@ -49,6 +49,7 @@ void People::set_up(const Scenario& scenario) {
     owner_known_ = scenario.owner_known;
     retain_seconds_ = scenario.retain_seconds;
     dump_is_good_ = scenario.behaviour.dump_is_good;
+    pauses_cron_jobs_ = scenario.pauses_cron_jobs;
     for (const char* name : {"shop", "bystander"}) {
         store_.create("namespaces", {{"metadata", {{"name", name}}}});
         store_.create("statefulsets", workload({name, "shop"}, scenario.replicas, owner_known_));
@@ -58,8 +59,18 @@ void People::set_up(const Scenario& scenario) {
     if (!scenario.dump_claim_is_late) bring_dump_claim();
     store_.create("jobs", {{"metadata", meta_of({"shop", "nightly"})},
                            {"status", {{"conditions", {{{"type", "Complete"}, {"status", "True"}}}}}}});
+    if (pauses_cron_jobs_) {
+        make_cron_job(the_backup.name, false);
+        make_cron_job(the_report.name, true);
+    }
     invariants_.wanted_replicas = scenario.replicas;
     make_server();
+}
+
+void People::bring_stores() {
+    has_stores_ = has_second_store_ = true;
+    store_.update("postgresservers", the_server,
+                  [this](json& document) { document["spec"] = server_spec(); });
 }
 
 void People::bring_dump_claim() {
@@ -68,21 +79,74 @@ void People::bring_dump_claim() {
 
 void People::make_server() {
     if (store_.find("postgresservers", the_server) != nullptr) return later(60, [this] { make_server(); });
-    store_.create("postgresservers",
-                  {{"metadata", meta_of(the_server)},
-                   {"spec", {{"workloadRef", {{"kind", "StatefulSet"}, {"name", the_workload.name}}}}}});
+    store_.create("postgresservers", {{"metadata", meta_of(the_server)}, {"spec", server_spec()}});
+}
+
+json People::server_spec() const {
+    json spec{{"workloadRef", {{"kind", "StatefulSet"}, {"name", the_workload.name}}},
+              {"catalogIntervalSeconds", list_interval_seconds}};
+    if (pauses_cron_jobs_) {
+        for (const char* name : {the_backup.name.c_str(), "not-there", the_report.name.c_str()})
+            spec["suspend"].push_back({{"kind", "CronJob"}, {"name", name}});
+    }
+    if (has_stores_)
+        spec["stores"].push_back(
+            {{"name", "nightly"},
+             {"kind", "Scheduled"},
+             {"s3", {{"endpoint", "https://s3.example.com"}, {"bucket", "shop"}, {"region", "eu-1"}}}});
+    if (has_second_store_)
+        spec["stores"].push_back({{"name", "by-hand"},
+                                  {"kind", "Manual"},
+                                  {"persistentVolumeClaim", {{"claimName", the_dump_claim.name}}}});
+    return spec;
+}
+
+void People::make_cron_job(const std::string& name, bool suspended) {
+    const Key key{the_backup.namespace_name, name};
+    json made{{"metadata", meta_of(key)}, {"spec", {{"schedule", "0 3 * * *"}}}};
+    made["spec"]["suspend"] = suspended;
+    own_suspend({}, made, "kubectl");
+    if (store_.create("cronjobs", std::move(made)).ok()) invariants_.wanted_suspended[key] = suspended;
+}
+
+// Its owner turns round what he sees.
+void People::toggle_cron_job() {
+    const Key key = ++cron_jobs_touched_ % 2 == 0 ? the_report : the_backup;
+    store_.update("cronjobs", key, [&](json& document) {
+        const json before = document;
+        document["spec"]["suspend"] = !resources::flag_at(document, "spec.suspend");
+        own_suspend(before, document, "kubectl");
+        invariants_.wanted_suspended[key] = document["spec"]["suspend"];
+    });
+}
+
+void People::delete_cron_job() {
+    const Key key = ++cron_jobs_touched_ % 2 == 0 ? the_report : the_backup;
+    if (!store_.remove("cronjobs", key).ok()) return;  // it comes back already, or was never there
+    later(300, [this, key] { make_cron_job(key.name, cron_jobs_touched_ % 3 == 0); });
+}
+
+void People::toggle_store() {
+    if (!has_stores_) return;
+    has_second_store_ = !has_second_store_;
+    invariants_.list_is_due_again();
+    store_.update("postgresservers", the_server,
+                  [this](json& document) { document["spec"] = server_spec(); });
 }
 
 void People::wish(const Key& restore, int64_t retain_seconds) {
-    store_.create(
-        "databaserestores",
-        {{"metadata", meta_of(restore)},
-         {"spec",
-          {{"serverRef", {{"name", the_server.name}}},
-           {"type", "Dump"},
-           {"dump", {{"persistentVolumeClaim", {{"claimName", the_dump_claim.name}, {"path", "shop.dump"}}}}},
-           {"acknowledgeDataLoss", true},
-           {"previousData", {{"retainSeconds", retain_seconds}}}}}});
+    json spec{{"serverRef", {{"name", the_server.name}}},
+              {"acknowledgeDataLoss", true},
+              {"previousData", {{"retainSeconds", retain_seconds}}}};
+    if (has_stores_) {
+        spec["type"] = "ScheduledBackup";
+        spec["scheduledBackup"] = {{"store", "nightly"}, {"latest", true}};
+    } else {
+        spec["type"] = "Dump";
+        spec["dump"] = {
+            {"persistentVolumeClaim", {{"claimName", the_dump_claim.name}, {"path", "shop.dump"}}}};
+    }
+    store_.create("databaserestores", {{"metadata", meta_of(restore)}, {"spec", spec}});
 }
 
 void People::later(double seconds, std::function<void()> what) {
@@ -132,6 +196,9 @@ void People::act(Fault what) {
     };
     const json* existing = store_.find("statefulsets", the_workload);
     const bool runs = existing != nullptr && (*existing)["spec"]["replicas"] != 0;
+    const bool deletes_claim =  // by the hand of whoever scales to 0
+        existing != nullptr &&
+        resources::text_at(*existing, "spec.persistentVolumeClaimRetentionPolicy.whenScaled") == "Delete";
     switch (what) {
         case Fault::cancelled:
             return store_.update("databaserestores", the_restore,
@@ -145,6 +212,7 @@ void People::act(Fault what) {
             if (invariants_.wanted_replicas == 0) return;
             return set_workload([](json& document) { scale(document, 1); });
         case Fault::scaled_down:
+            if (deletes_claim) return;
             invariants_.wanted_replicas = -1;
             return set_workload([](json& document) { scale(document, 0); });
         case Fault::set_to_delete_claim:
@@ -178,6 +246,12 @@ void People::act(Fault what) {
         case Fault::dump_spoiled:
             cluster_.behaviour.dump_is_good = false;
             return later(900, [this] { cluster_.behaviour.dump_is_good = dump_is_good_; });
+        case Fault::cron_job_toggled:
+            return toggle_cron_job();
+        case Fault::cron_job_deleted:
+            return delete_cron_job();
+        case Fault::store_toggled:
+            return toggle_store();
         case Fault::dump_removed:
             cluster_.behaviour.dump_is_there = false;
             return later(900, [this] { cluster_.behaviour.dump_is_there = true; });

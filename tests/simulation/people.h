@@ -13,7 +13,8 @@ namespace dbrestore::simulation {
 
 inline const Key the_restore{"shop", "bring-it-back"}, the_second_restore{"shop", "bring-it-back-too"},
     the_fresh_restore{"shop", "afterwards"}, the_server{"shop", "shop"}, the_workload{"shop", "shop"},
-    the_claim{"shop", "data-shop-0"}, the_dump_claim{"shop", "dumps"};
+    the_claim{"shop", "data-shop-0"}, the_dump_claim{"shop", "dumps"}, the_backup{"shop", "backup"},
+    the_report{"shop", "report"};
 
 class People {
 public:
@@ -28,6 +29,7 @@ public:
     bool mend();
     bool has_plans() const { return !plans_.empty(); }
     void bring_dump_claim();
+    void bring_stores();
 
 private:
     void later(double seconds, std::function<void()> what);
@@ -35,6 +37,11 @@ private:
     void delete_a_job();
     void mount_claim();
     void make_server();
+    json server_spec() const;
+    void make_cron_job(const std::string& name, bool suspended);
+    void toggle_cron_job();
+    void delete_cron_job();
+    void toggle_store();
 
     Store& store_;
     Cluster& cluster_;
@@ -47,7 +54,9 @@ private:
     };
     std::vector<Plan> plans_;
     bool owner_known_ = true, dump_is_good_ = true;
+    bool pauses_cron_jobs_ = false, has_stores_ = false, has_second_store_ = false;
     int64_t retain_seconds_ = 3600;
+    uint64_t cron_jobs_touched_ = 0;
 };
 
 }  // namespace dbrestore::simulation

@@ -23,7 +23,14 @@ std::vector<Scenario> make() {
         {.name = "live_check_fails", .ends = Phase::failed, .behaviour = {.live_check_passes = false}},
         {.name = "never_ready", .ends = Phase::failed, .behaviour = {.ready_on_new_data = false}},
         {.name = "late_dump_claim", .dump_claim_is_late = true},
-        {.name = "operator_away", .operator_is_away = true}};
+        {.name = "operator_away", .operator_is_away = true},
+        {.name = "pausing", .pauses_cron_jobs = true},
+        {.name = "listing", .has_stores = true},
+        {.name = "listing_while_operator_is_away", .has_stores = true, .operator_is_away = true},
+        {.name = "pausing_and_listing",
+         .then = {the_second_restore.name},
+         .pauses_cron_jobs = true,
+         .has_stores = true}};
     // Its second look at the dump finds another one than its first.
     for (const Phase phase : {Phase::stopping, Phase::preparing}) {
         all.push_back({.name = "dump_spoiled_in_" + to_text(phase),
@@ -52,6 +59,19 @@ std::vector<Scenario> make() {
             {.name = "created_again_in_" + to_text(phase), .cues = {{phase, Fault::created_again}}});
         all.push_back(
             {.name = "namespace_deleted_in_" + to_text(phase), .cues = {{phase, Fault::namespace_deleted}}});
+    }
+    // The same ways out, with more that must be as it was before.
+    for (const Fault way : {Fault::cancelled, Fault::restore_deleted, Fault::server_deleted,
+                            Fault::namespace_deleted, Fault::finalizers_removed, Fault::cron_job_toggled,
+                            Fault::cron_job_deleted, Fault::store_toggled}) {
+        const bool ends_it =
+            way == Fault::cancelled || way == Fault::restore_deleted || way == Fault::server_deleted;
+        for (const Phase phase : {Phase::stopping, Phase::preparing, Phase::starting})
+            all.push_back({.name = "pausing_and_" + to_text(way) + "_in_" + to_text(phase),
+                           .ends = ends_it ? Phase::cancelled : Phase::succeeded,
+                           .cues = {{phase, way}},
+                           .pauses_cron_jobs = true,
+                           .has_stores = phase == Phase::starting || way == Fault::store_toggled});
     }
     return all;
 }

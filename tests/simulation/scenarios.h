@@ -24,6 +24,8 @@ struct Scenario {
     std::vector<std::string> then = {};  // more restores of the same server
     bool owner_known = true;             // else a probe must find out
     bool dump_claim_is_late = false;
+    bool pauses_cron_jobs = false;
+    bool has_stores = false;        // and what is restored is the newest backup in one of them
     bool operator_is_away = false;  // for ten hours, from Preparing on
 };
 

@@ -61,8 +61,14 @@ void Simulation::start_operator(size_t number) {
     events.at_watch = [this, number](const kube::Request&) { return at_point(PointKind::watch, number); };
     events.asks = [this, number](const kube::Request& request) {
         invariants_.operator_is_acting = true;
+        invariants_.acting_operator = number;
         invariants_.known_restores_version = operators_[number]->known_version(0);
         invariants_.operator_asks(request);
+    };
+    events.is_answered = [this, number](const kube::Request& request) {
+        const Target target = parse_target(request.target);
+        if (target.plural == "pods" && target.name.empty())
+            invariants_.pods_looked_at(number, target.namespace_name);
     };
     operators_[number].reset();
     operators_[number] = std::make_unique<OperatorProcess>(api_, store_, clock_, shared_metrics(),
@@ -102,6 +108,7 @@ std::optional<Fault> Simulation::befall(Fault fault, size_t number) {
         return std::nullopt;
     }
     if (fault == Fault::clock_forward || fault == Fault::clock_back) {
+        invariants_.clock_jumps();
         clock_.jump(fault == Fault::clock_forward ? 900s : -900s);
         return std::nullopt;
     }
@@ -128,9 +135,14 @@ void Simulation::let_second_leader_work() {
     for (int round = 0; round < 8; ++round) {
         for (size_t kind = 0; kind < watched_kinds; ++kind)
             while (operators_[1]->step_reflector(kind, all_events)) count_step();
-        while (operators_[1]->work_on_a_server() || operators_[1]->work_on_a_restore()) count_step();
+        while (work(1, false) || work(1, true)) count_step();
     }
     nested_ = false;
+}
+
+bool Simulation::work(size_t number, bool on_a_restore) {
+    invariants_.round_begins(number);
+    return on_a_restore ? operators_[number]->work_on_a_restore() : operators_[number]->work_on_a_server();
 }
 
 void Simulation::count_step() {
@@ -166,8 +178,7 @@ bool Simulation::step_operator(size_t number, size_t turn) {
     try {
         if (turn < watched_kinds)
             return operators_[number]->step_reflector(turn, random ? 1 + random_.below(4) : all_events);
-        return turn % 2 == 0 ? operators_[number]->work_on_a_restore()
-                             : operators_[number]->work_on_a_server();
+        return work(number, turn % 2 == 0);
     } catch (const Killed&) {
         nested_ = false;
         start_operator(number);
@@ -244,7 +255,7 @@ bool Simulation::at_rest() const {
             return false;
     }
     for (const auto& [key, object] : store_.all("postgresservers").objects) {
-        if (present_at(object.document, "status.activeRestore") ||
+        if (present_at(object.document, "status.activeRestore") || is_listing(object.document) ||
             !resources::list_at(object.document, "metadata.finalizers").empty())
             return false;
     }
@@ -290,6 +301,7 @@ RunOutcome Simulation::run() {
     start_operator(0);
     settle();
     counting_ = true;
+    if (settings_.scenario->has_stores) people_.bring_stores();
     people_.wish(the_restore, settings_.scenario->retain_seconds);
     for (const auto& next : settings_.scenario->then) {
         clock_.pass(2s);  // so that the queue goes by age, not by name
@@ -315,6 +327,7 @@ RunOutcome Simulation::run() {
     clock_.pass(25h);  // also what was kept of vanished restores
     settle();
     invariants_.check_expired();
+    invariants_.check_lists();
     if (!invariants_.namespace_deleted && invariants_.broken_promises().empty()) {
         // I8: whatever happened, the next restore succeeds.
         people_.wish(the_fresh_restore, 0);

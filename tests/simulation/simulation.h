@@ -39,6 +39,7 @@ private:
     std::optional<Fault> befall(Fault fault, size_t number);
     std::optional<Fault> random_fault(PointKind kind, size_t number);
     void let_second_leader_work();
+    bool work(size_t number, bool on_a_restore);
 
     // One step of one actor. False: it had nothing to do.
     bool step_operator(size_t number, size_t turn);

@@ -38,6 +38,7 @@ Store::Store(const SimulatedClock& clock) : clock_(clock) {
     add("statefulsets", "StatefulSet", "apps/v1");
     add("pods", "Pod", "v1");
     add("jobs", "Job", "batch/v1");
+    add("cronjobs", "CronJob", "batch/v1");
     add("persistentvolumeclaims", "PersistentVolumeClaim", "v1");
     add("namespaces", "Namespace", "v1");
     add("events", "Event", "v1");

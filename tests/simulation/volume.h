@@ -10,7 +10,8 @@
 namespace dbrestore::simulation {
 
 struct Database {
-    std::string made_by;  // the restore's UID; empty: what was there from the beginning
+    std::string made_by = {};  // the restore's UID; empty: what was there from the beginning
+    std::string made_from = {};
     bool whole = true, verified = false, closed = false;
     int64_t client_writes = 0;
 };

@@ -1,6 +1,8 @@
 // Words that the agent reads from untrusted text, and those that it writes.
 #include <gtest/gtest.h>
 
+#include <ctime>
+
 #include "agent/definitions.h"
 #include "agent/restore_errors.h"
 #include "agent/text.h"
@@ -51,7 +53,18 @@ TEST(Definitions, RolesOfPoliciesAreFoundAndKeywordsAreNone) {
         "(true);");
     d.add_line("CREATE POLICY p ON shop.orders TO PUBLIC USING (true);");
     d.add_line("CREATE USER MAPPING FOR app SERVER other;");
-    EXPECT_EQ(d.roles, (std::vector<std::string>{"shop_reader", "Prüfer \"intern\"", "app"}));
+    EXPECT_EQ(d.roles.list(), (std::vector<std::string>{"shop_reader", "Prüfer \"intern\"", "app"}));
+}
+
+TEST(Definitions, AHostileDumpOfVeryManyRolesIsReadInItsTime) {
+    Definitions d;
+    const std::clock_t start = std::clock();
+    for (int i = 0; i < 9'999; ++i) d.add_line("CREATE POLICY p ON t TO r" + std::to_string(i) + ";");
+    for (int i = 0; i < 300'000; ++i) d.add_line("CREATE POLICY p ON t TO r9998;");
+    EXPECT_EQ(d.roles.list().size(), 9'999u) << "each once";
+    EXPECT_LT((std::clock() - start) / CLOCKS_PER_SEC, 10) << "not by looking at each for each";
+    for (int i = 0; i < 100'000; ++i) d.add_line("CREATE POLICY p ON t TO s" + std::to_string(i) + ";");
+    EXPECT_EQ(d.roles.list().size(), 10'000u) << "and no more than that";
 }
 
 TEST(Definitions, WhatOnlyASuperuserMayMakeIsNamed) {
@@ -62,8 +75,8 @@ TEST(Definitions, WhatOnlyASuperuserMayMakeIsNamed) {
     d.add_line("    LANGUAGE c STRICT");
     d.add_line("CREATE PUBLICATION p FOR ALL TABLES WITH (publish = 'insert');");
     d.add_line("CREATE PUBLICATION \" FOR ALL TABLES\" WITH (publish = 'insert');");
-    EXPECT_EQ(d.for_superusers, (std::vector<std::string>{"function public.risky in language c",
-                                                          "a publication for all tables"}));
+    EXPECT_EQ(d.for_superusers.list(), (std::vector<std::string>{"function public.risky in language c",
+                                                                 "a publication for all tables"}));
 }
 
 TEST(RestoreErrors, TheFirstThreeAreKeptWithTheirEntryAndWithoutTheCommand) {

@@ -358,6 +358,9 @@ TEST(Ended, shows_when_the_previous_data_is_gone) {
     EXPECT_FALSE(status_after(gone, decide::decide(gone)).previous_data->available);
     gone.restore.status = status_after(gone, decide::decide(gone));
     EXPECT_EQ(told(decide::decide(gone)), "") << "once shown, there is nothing left to do";
+    kept.server->status.history.clear();
+    EXPECT_TRUE(status_after(kept, decide::decide(kept)).previous_data->available)
+        << "a server that was made anew takes its history from here";
 }
 
 }  // namespace

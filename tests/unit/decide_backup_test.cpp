@@ -137,9 +137,14 @@ decide::ServerWorld a_server_with_stores() {
     return world;
 }
 
-// One round: the plan, with what it saves taken over.
+// One round, on a fresh look where it asks for one: the plan, with what it saves taken over.
 Plan round(decide::ServerWorld& world) {
     Plan plan = decide::decide_server(world);
+    if (plan.needs_fresh) {
+        world.fresh = true;
+        plan = decide::decide_server(world);
+        world.fresh = false;
+    }
     if (const auto* save = find_action<decide::SaveServer>(plan)) world.server.status = save->status;
     return plan;
 }
@@ -286,6 +291,59 @@ TEST(Catalog, a_store_that_never_answers_keeps_none_of_the_others_waiting) {
         world.now += std::chrono::seconds(601);
     }
     EXPECT_EQ(asked, (std::set<std::string>{"dead", "by-hand"}));
+}
+
+TEST(Catalog, a_job_is_made_and_removed_on_a_fresh_look_only) {
+    decide::ServerWorld world = a_server_with_stores();
+    world.server.stores.resize(1);
+    round(world);
+    EXPECT_EQ(told(decide::decide_server(world)), "LookFresh") << "a cache may not show yet that it is there";
+    end_job(world, round(world), {});
+    world.now += std::chrono::seconds(3);
+    round(world);
+    world.server.stores.clear();
+    EXPECT_EQ(told(decide::decide_server(world)), "LookFresh") << "it may be another leader's newest";
+}
+
+TEST(Catalog, a_clock_that_was_set_back_neither_lists_without_end_nor_stops_the_listing) {
+    decide::ServerWorld world = a_server_with_stores();
+    world.server.stores.resize(1);
+    const Plan plan = until_job(world);
+    end_job(world, plan, {});
+    world.now -= std::chrono::minutes(15);
+    round(world);
+    EXPECT_EQ(told(round(world)), "") << "its end is taken note of once";
+    world.now += std::chrono::seconds(601);
+    EXPECT_TRUE(job_in(until_job(world)).is_object());
+    world.server.status.stores[0].start_time.reset();
+    world.server.status.stores[0].list_time = world.now + std::chrono::hours(24 * 365);
+    EXPECT_TRUE(job_in(until_job(world)).is_object()) << "what was listed in a future was listed too early";
+}
+
+TEST(Catalog, the_end_of_a_long_listing_may_be_heard_of_before_its_result) {
+    decide::ServerWorld world = a_server_with_stores();
+    world.server.stores.resize(1);
+    end_job(world, until_job(world), {});
+    world.now += std::chrono::seconds(300);
+    world.jobs[0].end_time = world.now - std::chrono::seconds(1);
+    world.reports.clear();
+    round(world);
+    EXPECT_EQ(world.server.status.stores[0].reason, "") << "it is waited for";
+    world.now += std::chrono::seconds(61);
+    round(world);
+    EXPECT_EQ(world.server.status.stores[0].reason, "ResultLost");
+}
+
+TEST(Catalog, a_jobs_name_is_not_used_again_for_a_store_that_was_away) {
+    decide::ServerWorld world = a_server_with_stores();
+    world.server.stores.resize(1);
+    const auto stores = world.server.stores;
+    const std::string first = job_in(until_job(world))["metadata"]["name"];
+    world.server.stores.clear();
+    round(world);
+    world.jobs.clear();
+    world.server.stores = stores;
+    EXPECT_NE(job_in(until_job(world))["metadata"]["name"], first);
 }
 
 TEST(Catalog, a_jobs_name_is_never_used_for_another_store) {

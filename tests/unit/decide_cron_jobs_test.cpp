@@ -76,6 +76,31 @@ TEST(CronJobs, that_somebody_resumes_meanwhile_are_paused_again_and_given_back) 
     EXPECT_EQ(told(decide::decide(world)), "SuspendCronJob(report)");
 }
 
+resources::CronJob set_by_its_owner(bool suspended) {
+    resources::CronJob job = cron_job(suspended);
+    job.set_by_others = true;
+    return job;
+}
+
+TEST(CronJobs, that_their_owner_pauses_meanwhile_stay_paused) {
+    World world = stopping_with_cron_jobs().where([](World& w) {
+        w.server->lock.paused = noted;
+        w.cron_jobs["backup"] = set_by_its_owner(true);
+    });
+    const Plan plan = decide::decide(world);
+    const auto* save = find_action<decide::SaveLock>(plan);
+    ASSERT_NE(save, nullptr) << told(plan);
+    EXPECT_TRUE(save->lock.paused[0].was_suspended) << "paused by its owner before we did";
+    check({{"nor is one resumed that its owner paused later",
+            a_restore().in(Phase::succeeded).with_lock().where([](World& w) {
+                w.fresh = true;
+                w.server->suspend = {"backup"};
+                w.server->lock.paused = noted;
+                w.cron_jobs = {{"backup", set_by_its_owner(true)}};
+            }),
+            "SaveLock(held)"}});
+}
+
 TEST(CronJobs, that_do_not_exist_are_a_warning) {
     const World given = a_restore()
                             .in(Phase::validating)

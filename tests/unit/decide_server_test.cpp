@@ -16,6 +16,7 @@ decide::ServerWorld a_server_world() {
     world.server.meta.creation_time = noon;
     world.workload = the_workload();
     world.pods.push_back(a_database_pod());
+    world.fresh = true;
     return world;
 }
 
@@ -60,6 +61,7 @@ TEST(Server, becomes_ready_once_all_is_inferred) {
 TEST(Server, keeps_no_finalizer_for_which_no_restore_holds_the_lock) {
     decide::ServerWorld world = a_server_world();
     world.server.meta.finalizers = {resources::finalizer_name};
+    world.fresh = false;
     EXPECT_EQ(told(decide::decide_server(world)), "LookFresh") << "a restore may be taking the lock just now";
     world.fresh = true;
     EXPECT_EQ(told(decide::decide_server(world)), "RemoveFinalizers");
@@ -155,6 +157,10 @@ TEST(Server, drops_previous_data_when_it_has_expired_and_not_before) {
     EXPECT_EQ(told(early), "");
     EXPECT_LE(*early.look_again_after, std::chrono::milliseconds(60001));
     EXPECT_EQ(told(decide::decide_server(with_previous_data(0))), "CreateJob(cleanup)");
+    auto cached = with_previous_data(0);
+    cached.fresh = false;
+    EXPECT_EQ(told(decide::decide_server(cached)), "LookFresh")
+        << "a cache may not show yet that it is there";
     const auto job = find_action<decide::CreateJob>(decide::decide_server(with_previous_data(0)))->manifest;
     EXPECT_EQ(job["metadata"]["name"], "dbr-11111111-cleanup-1");
     const auto& agent = job["spec"]["template"]["spec"]["containers"][0];
@@ -204,6 +210,38 @@ TEST(Server, an_edited_attempt_label_breaks_nothing) {
     world.jobs.push_back(a_cleanup_job(1, 5, false));
     world.jobs[0].meta.labels[decide::attempt_label] = "99999999999999999999999999";
     EXPECT_NO_THROW(decide::decide_server(world));
+}
+
+resources::DatabaseRestore ended(const char* name, Phase phase, int64_t minute, bool keeps) {
+    const World world = a_restore().in(phase);
+    resources::DatabaseRestore restore = world.restore;
+    restore.meta.name = name;
+    restore.meta.uid = std::string(name) + "-uid";
+    restore.status.completion_time = noon + std::chrono::minutes(minute);
+    if (keeps)
+        restore.status.previous_data = resources::PreviousData{true, std::string("dbrestore_old_") + name, 9,
+                                                               noon + std::chrono::hours(1)};
+    return restore;
+}
+
+TEST(History, of_a_server_that_was_made_anew_comes_from_its_restores) {
+    decide::ServerWorld world = a_server_world();
+    world.server.status = {};
+    auto plan = ended("plan", Phase::succeeded, 0, false);
+    plan.spec.dry_run = "Plan";
+    world.ended = {ended("third", Phase::failed, 3, true), ended("first", Phase::succeeded, 1, true),
+                   ended("refused", Phase::failed, 2, false), ended("second", Phase::succeeded, 2, false),
+                   plan};
+    const auto status = server_status_after(world);
+    std::string told;
+    for (const auto& entry : status.history)
+        told += entry.restore + " " + entry.result + " " + entry.previous_database + "; ";
+    EXPECT_EQ(told,
+              "first Succeeded dbrestore_old_first; second Succeeded ; third Failed dbrestore_old_third; ");
+    EXPECT_EQ(status.history[0].expiration_time, noon + std::chrono::hours(1)) << "it expires when it was to";
+    world.server.status = status;
+    world.ended.push_back(ended("older", Phase::succeeded, -1, true));
+    EXPECT_EQ(server_status_after(world).history, status.history) << "what it remembers is not added to";
 }
 
 TEST(History, makes_room_without_forgetting_databases_that_must_still_be_dropped) {

@@ -92,6 +92,28 @@ TEST(TakeOver, of_a_restore_that_had_stopped_nothing_only_frees_the_lock) {
     EXPECT_EQ(told(plan), "Speak(LockTakenOver) SaveServer SaveLock(free) RemoveFinalizers");
 }
 
+// It had ended, and vanished between its entry and the freeing of the lock.
+TEST(TakeOver, of_a_restore_whose_end_is_in_the_history_leaves_that_as_it_is) {
+    const resources::HistoryEntry entry{"bring-it-back",
+                                        restore_uid,
+                                        "Succeeded",
+                                        "",
+                                        noon,
+                                        "dbrestore_old_11111111",
+                                        7,
+                                        noon + std::chrono::hours(1)};
+    auto ended = abandoned(a_restore().in(Phase::starting).with_lock().seen_fresh().where([&](World& w) {
+        w.server->lock.original_replicas = 1;
+        w.server->status.history = {entry};
+        w.server->status.take_over = resources::StepAttempt{"restart", 1, noon, {}, 1'000'000'000, 0};
+    }));
+    const auto plan = decide::decide_server(ended);
+    EXPECT_EQ(told(plan), "SaveServer SaveLock(free) RemoveFinalizers");
+    const auto& status = find_action<decide::SaveServer>(plan)->status;
+    EXPECT_EQ(status.history, std::vector{entry});
+    EXPECT_FALSE(status.take_over);
+}
+
 TEST(TakeOver, in_a_terminating_namespace_only_the_finalizer_goes) {
     decide::ServerWorld world = abandoned(fenced());
     world.vanished.reset();

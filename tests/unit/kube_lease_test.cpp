@@ -247,6 +247,26 @@ TEST_F(ElectorTest, OneThatSleptDoesNotLeadBeforeItNoticesEither) {
     EXPECT_FALSE(elector_.leads());
 }
 
+TEST_F(ElectorTest, TellsWhenItDoesNotGoRound) {
+    ElectorOptions slow = options();
+    std::vector<bool> hangs;
+    std::optional<Elector> elector;
+    slow.sleep = [&](milliseconds, const std::stop_token&) {
+        now_ += 15s;
+        hangs.push_back(elector->hangs());
+        now_ += 1ms;
+        hangs.push_back(elector->hangs());
+        if (server_.script_is_over()) stop_.request_stop();
+    };
+    elector.emplace(server_, clock_, slow);
+    EXPECT_FALSE(elector->hangs()) << "it has not begun: the caches may take their time";
+    server_.respond(200, lease("b", 1)).respond(200, lease("b", 2));
+    EXPECT_EQ(elector->run(stop_.get_token()), std::nullopt);
+    EXPECT_EQ(hangs, (std::vector<bool>{false, true, false, true}));
+    now_ += 1h;
+    EXPECT_FALSE(elector->hangs()) << "it was stopped";
+}
+
 TEST(LeaderGate, LetsOnlyReadingThroughWhileNotLeading) {
     FakeHttp server;
     bool leading = true;

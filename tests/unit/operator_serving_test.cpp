@@ -5,6 +5,7 @@
 
 #include "base/process.h"
 #include "base/unique_fd.h"
+#include "operator/health.h"
 #include "operator/http_server.h"
 #include "operator/metrics.h"
 #include "operator/options.h"
@@ -82,6 +83,23 @@ TEST(HttpServer, SaysWhenThePortIsTaken) {
     const auto second = HttpServer::start("127.0.0.1:" + std::to_string(server->port()), {});
     ASSERT_FALSE(second);
     EXPECT_EQ(second.error().kind, base::ErrorKind::io);
+}
+
+TEST(Health, FailsWhereNothingButARestartHelps) {
+    auto now = std::chrono::steady_clock::time_point(std::chrono::hours(1));
+    kube::WorkQueueOptions options;
+    options.now = [&] { return now; };
+    kube::WorkQueue queue(options);
+    const Queues queues{{"restore", &queue}};
+    EXPECT_EQ(health(queues, false).status, 200);
+    EXPECT_EQ(health(queues, true).status, 500);
+    EXPECT_NE(health(queues, true).body.find("the elector hangs"), std::string::npos);
+    queue.add({"shop", "friday"});
+    ASSERT_TRUE(queue.try_get());
+    now += std::chrono::seconds(300);
+    EXPECT_EQ(health(queues, false).status, 200) << "a request may take its time";
+    now += std::chrono::seconds(1);
+    EXPECT_EQ(health(queues, false).status, 500);
 }
 
 base::Result<Options> parse(std::vector<std::string> words) {

@@ -40,6 +40,7 @@ resources::ServerStatus a_full_server_status() {
     s.inferred->gid = 998;
     s.inferred->user = {"", "user"};
     s.history = {{"r", "uid", "Succeeded", "other", noon, "old", 9, noon, 1}};
+    s.listings = 7;
     s.stores = {{"nightly", 3, noon, noon, 250, "StoreAccessDenied", "403"}};
     s.backups = {{"nightly", "Scheduled", {"a.tar.gz", noon, 12, "", "custom", "15.18"}}};
     return s;
@@ -150,6 +151,10 @@ TEST(Projections, keep_what_decisions_need) {
         R"({"status": {"conditions": [{"type": "Complete", "status": "False"}, {"type": "Failed", "status": "True", "reason": "R"}]}})"));
     EXPECT_TRUE(job.failed && !job.complete && job.finished());
     EXPECT_EQ(job.failure_reason, "R");
+    EXPECT_FALSE(job.end_time);
+    const auto ended = resources::job_from_json(json::parse(
+        R"({"status": {"conditions": [{"type": "Complete", "status": "True", "lastTransitionTime": "2026-11-22T12:00:00Z"}]}})"));
+    EXPECT_EQ(ended.end_time, noon);
     const auto workload = resources::workload_from_json(
         json::parse(R"({"spec": {"persistentVolumeClaimRetentionPolicy": {"whenScaled": "Delete"}}})"),
         "StatefulSet");
@@ -186,6 +191,23 @@ TEST(Projections, tell_whether_a_new_pod_starts_beside_the_old_one) {
     EXPECT_FALSE(beside("{}", "StatefulSet"));
 }
 
+TEST(Projections, a_cron_job_tells_who_paused_it) {
+    const auto set_by_others = [](const json& managers) {
+        json object{{"spec", {{"suspend", true}}}};
+        for (const auto& manager : managers) object["metadata"]["managedFields"].push_back(manager);
+        return resources::cron_job_from_json(object).set_by_others;
+    };
+    const json owns{{"f:spec", {{"f:suspend", json::object()}}}},
+        owns_other{{"f:spec", {{"f:schedule", {}}}}};
+    EXPECT_FALSE(set_by_others(json::array())) << "it is not known";
+    EXPECT_FALSE(set_by_others({{{"manager", "dbrestore"}, {"fieldsV1", owns}}}));
+    EXPECT_FALSE(set_by_others({{{"manager", "kubectl"}, {"fieldsV1", owns_other}}}));
+    EXPECT_TRUE(set_by_others({{{"manager", "kubectl"}, {"fieldsV1", owns}}}));
+    EXPECT_TRUE(set_by_others(
+        {{{"manager", "dbrestore"}, {"fieldsV1", owns}}, {{"manager", "argocd"}, {"fieldsV1", owns}}}))
+        << "it was applied as we had set it";
+}
+
 TEST(Projections, nothing_throws_on_another_shape) {
     for (
         const char* text :
@@ -199,6 +221,7 @@ TEST(Projections, nothing_throws_on_another_shape) {
             resources::job_from_json(object);
             resources::claim_from_json(object);
             resources::event_from_json(object);
+            resources::cron_job_from_json(object);
             resources::workload_from_json(object, "Deployment");
         }) << text;
     }

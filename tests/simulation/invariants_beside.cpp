@@ -1,0 +1,118 @@
+// What a restore finds beside the database and must leave as it was: CronJobs. And what the server tells of
+// its stores.
+
+#include <algorithm>
+
+#include "resources/json_fields.h"
+#include "simulation/invariants.h"
+
+namespace dbrestore::simulation {
+
+using resources::flag_at;
+using resources::integer_at;
+using resources::list_at;
+using resources::text_at;
+
+namespace {
+
+const json* paused_of(const json& server, const std::string& name) {
+    const auto& paused = list_at(server, "status.pausedCronJobs");
+    const auto at = std::ranges::find_if(paused, [&](const json& p) { return text_at(p, "name") == name; });
+    return at == paused.end() ? nullptr : &*at;
+}
+
+const json* named_in(const json& list, const std::string& name) {
+    const auto at =
+        std::ranges::find_if(list, [&](const json& item) { return text_at(item, "name") == name; });
+    return at == list.end() ? nullptr : &*at;
+}
+
+}  // namespace
+
+void Invariants::cron_job_changed(const json& before, const json& after) {
+    const bool was = flag_at(before, "spec.suspend"), is = flag_at(after, "spec.suspend");
+    if (was == is || !operator_is_acting) return;
+    const std::string name = text_at(after, "metadata.name");
+    bool noted = false;
+    for (const auto& [key, server] : store_.all("postgresservers").objects) {
+        const json* paused = paused_of(server.document, name);
+        noted = noted || (paused != nullptr && !flag_at(*paused, "wasSuspended"));
+    }
+    if (!noted) broken("CronJob " + name + " is changed, and it is not noted what it was");
+}
+
+void Invariants::cron_jobs_are_noted(const json& server) {
+    for (const auto& wanted : list_at(server, "spec.suspend")) {
+        const std::string name = text_at(wanted, "name");
+        if (store_.find("cronjobs", {text_at(server, "metadata.namespace"), name}) != nullptr &&
+            paused_of(server, name) == nullptr)
+            broken("the database is stopped before CronJob " + name + " was looked at");
+    }
+}
+
+void Invariants::cron_jobs_run_again() {
+    for (const auto& [key, object] : store_.all("cronjobs").objects) {
+        if (flag_at(object.document, "spec.suspend") && !wanted_suspended.at(key))
+            broken("the lock is freed while CronJob " + key.name + " is paused");
+    }
+}
+
+void Invariants::listing_job_created(const json& job) {
+    for (const auto& container : list_at(job, "spec.template.spec.containers")) {
+        for (const auto& variable : list_at(container, "env")) {
+            if (text_at(variable, "name") != resources::request_variable) continue;
+            const auto request = resources::request_from_text(text_at(variable, "value"));
+            if (!request) return broken("a Job that lists has no request");
+            Listing& last = list_made_[request->restore_uid + "/" + request->store.name];
+            if (last.attempt == request->attempt) continue;  // somebody deleted the first
+            if (last.attempt != 0 &&
+                clock_.steady() - last.made < std::chrono::seconds(list_interval_seconds))
+                broken("store " + request->store.name + " is listed again before its interval has passed");
+            last = {request->attempt, clock_.steady()};
+            list_writes_ = 0;
+        }
+    }
+}
+
+void Invariants::list_changed(const json& before, const json& after) {
+    if (resources::field(before, "status.stores") == resources::field(after, "status.stores")) return;
+    if (++list_writes_ > 6) broken("how far the lists are is written again and again");
+}
+
+void Invariants::listed(const resources::AgentRequest& request, const resources::AgentResult& result) {
+    auto& names =
+        told_lists_[request.restore_uid + "/" + request.store.name + "/" + std::to_string(request.attempt)]
+            .emplace_back();
+    for (const auto& backup : result.backups) names.push_back(backup.name);
+}
+
+void Invariants::check_list(const json& server, const json& store) {
+    const std::string name = text_at(store, "name"), uid = text_at(server, "metadata.uid");
+    const json* status = named_in(list_at(server, "status.stores"), name);
+    if (status == nullptr) return broken("I5: store " + name + " was never listed");
+    const auto time = resources::time_at(*status, "listTime");
+    if (!time || base::seconds_between(*time, clock_.now()) > list_interval_seconds + 3600)
+        return broken("I5: store " + name + " was not listed for long");
+    if (const std::string reason = text_at(*status, "reason"); !reason.empty())
+        return broken("I5: store " + name + " cannot be listed: " + reason);
+    std::vector<std::string> shown;
+    for (const auto& backup : list_at(server, "status.backups"))
+        if (text_at(backup, "store") == name) shown.push_back(text_at(backup, "name"));
+    const auto told =
+        told_lists_.find(uid + "/" + name + "/" + std::to_string(integer_at(*status, "attempt")));
+    if (told == told_lists_.end() || std::ranges::find(told->second, shown) == told->second.end())
+        broken("the list of store " + name + " is not what its Job found");
+}
+
+void Invariants::check_lists() {
+    if (namespace_deleted) return;
+    for (const auto& [key, server] : store_.all("postgresservers").objects) {
+        const auto& stores = list_at(server.document, "spec.stores");
+        for (const auto& store : stores) check_list(server.document, store);
+        for (const auto& status : list_at(server.document, "status.stores"))
+            if (named_in(stores, text_at(status, "name")) == nullptr)
+                broken("I5: store " + text_at(status, "name") + " is gone and still told of");
+    }
+}
+
+}  // namespace dbrestore::simulation
