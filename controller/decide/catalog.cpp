@@ -133,12 +133,13 @@ void keep_only(const std::vector<Store>& stores, ServerStatus& status) {
     }
 }
 
-// Before each restore its store is listed, beside the restore's own checks. Once: a clock that was set back
-// makes no list old.
+bool is_store_of_holder(const ServerWorld& world, const StoreStatus& listing) {
+    return world.holder && world.holder->spec.backup.store == listing.name;
+}
+
+// Each restore begins with a list of its store, beside its own checks.
 bool is_wanted_by_holder(const ServerWorld& world, const StoreStatus& listing) {
-    if (!world.holder || world.holder->spec.backup.store != listing.name) return false;
-    const auto& began = world.holder->status.start_time;
-    return began && *began <= world.now && listing.list_time < began;
+    return is_store_of_holder(world, listing) && world.holder->meta.uid != listing.restore_uid;
 }
 
 // The one under way; else the one that a restore begins with; else the one that was listed longest ago.
@@ -172,6 +173,7 @@ void list_next(const ServerWorld& world, ServerStatus& status, Plan& plan) {
     if (is_due(listing, interval, world.now) || is_wanted_by_holder(world, listing)) {
         // A Job's name is never used twice, also where the store that it listed is gone.
         listing.attempt = ++status.listings;
+        if (is_store_of_holder(world, listing)) listing.restore_uid = world.holder->meta.uid;
         listing.start_time = world.now;
         return look_again(plan, 100ms);
     }

@@ -94,6 +94,7 @@ StoreStatus store_status_from_json(const nlohmann::json& item) {
     s.attempt = integer_at(item, "attempt");
     s.start_time = time_at(item, "startTime");
     s.list_time = time_at(item, "listTime");
+    s.restore_uid = text_at(item, "restoreUID");
     s.backup_count = integer_at(item, "backupCount");
     s.reason = text_at(item, "reason");
     s.message = text_at(item, "message");
@@ -104,6 +105,7 @@ nlohmann::json to_json(const StoreStatus& s) {
     nlohmann::json item{{"name", s.name}, {"attempt", s.attempt}, {"backupCount", s.backup_count}};
     put(item, "startTime", s.start_time);
     put(item, "listTime", s.list_time);
+    put(item, "restoreUID", s.restore_uid);
     put(item, "reason", s.reason);
     put(item, "message", s.message);
     return item;

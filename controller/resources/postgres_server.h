@@ -93,6 +93,7 @@ struct StoreStatus {
     std::optional<base::Time> list_time;   // when the last attempt was over
     int64_t backup_count = 0;              // of all that are there; `backups` shows the newest
     std::string reason, message;           // of what failed; empty where the list is good
+    std::string restore_uid;  // of the restore from this store that had begun when the last attempt did
 
     bool operator==(const StoreStatus&) const = default;
 };

@@ -373,6 +373,7 @@ void Invariants::lock_taken(const json& server) {
     const std::string name = text_at(server, "metadata.name"), ns = text_at(server, "metadata.namespace");
     const json* taker = store_.find("databaserestores", {ns, text_at(server, "status.activeRestore.name")});
     if (taker == nullptr) return;
+    list_is_owed(server, *taker);
     for (const auto& [key, object] : store_.all("databaserestores").objects) {
         const auto queued = queued_at_.find(text_at(object.document, "metadata.uid"));
         if (key.namespace_name != ns || text_at(object.document, "spec.serverRef.name") != name ||

@@ -88,6 +88,7 @@ private:
     void cron_jobs_are_noted(const json& server);
     void cron_jobs_run_again();
     void listing_job_created(const json& job);
+    void list_is_owed(const json& server, const json& restore);
     void list_changed(const json& before, const json& after);
     void history_changed(const json& server);
     void check_list(const json& server, const json& store);
@@ -136,9 +137,11 @@ private:
     struct Listing {
         int64_t attempt = 0;
         std::chrono::steady_clock::time_point made{};
+        int owed = 0;  // beside the interval: one for each restore that began
     };
     std::map<std::string, Listing> list_made_;
-    int list_writes_ = 0;  // of how far the lists are, since the newest Job was made
+    std::set<std::string> holders_;  // of locks, until now: UIDs of server and restore
+    int list_writes_ = 0;            // of how far the lists are, since the newest Job was made
 };
 
 }  // namespace dbrestore::simulation

@@ -65,13 +65,21 @@ void Invariants::listing_job_created(const json& job) {
             if (!request) return broken("a Job that lists has no request");
             Listing& last = list_made_[request->restore_uid + "/" + request->store.name];
             if (last.attempt == request->attempt) continue;  // somebody deleted the first
-            if (last.attempt != 0 &&
-                clock_.steady() - last.made < std::chrono::seconds(list_interval_seconds))
+            const bool early = last.attempt != 0 &&
+                               clock_.steady() - last.made < std::chrono::seconds(list_interval_seconds);
+            if (early && last.owed-- <= 0)
                 broken("store " + request->store.name + " is listed again before its interval has passed");
-            last = {request->attempt, clock_.steady()};
+            last = {request->attempt, clock_.steady(), std::max(last.owed, 0)};
             list_writes_ = 0;
         }
     }
+}
+
+void Invariants::list_is_owed(const json& server, const json& restore) {
+    const std::string store = resources::restore_from_json(restore).spec.backup.store;
+    const std::string uid = text_at(server, "metadata.uid");
+    if (!store.empty() && holders_.insert(uid + "/" + text_at(restore, "metadata.uid")).second)
+        ++list_made_[uid + "/" + store].owed;
 }
 
 void Invariants::list_changed(const json& before, const json& after) {

@@ -216,10 +216,7 @@ TEST(Catalog, lists_a_store_anew_for_each_restore_from_it_and_once) {
     world.now += std::chrono::seconds(60);
     EXPECT_TRUE(job_in(until_job(world)).is_null());
     world.holder = World(asking("ManualBackup", "by-hand", latest)).restore;
-    world.holder->status.start_time = world.now;
-    world.now -= std::chrono::seconds(5);
-    EXPECT_TRUE(job_in(until_job(world)).is_null()) << "the clock was set back";
-    world.now += std::chrono::seconds(6);
+    world.now -= std::chrono::seconds(5);  // no time decides it
     const Plan plan = until_job(world);
     ASSERT_TRUE(job_in(plan).is_object());
     EXPECT_EQ(request_in(job_in(plan)).store.name, "by-hand");

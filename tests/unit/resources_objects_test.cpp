@@ -41,7 +41,7 @@ resources::ServerStatus a_full_server_status() {
     s.inferred->user = {"", "user"};
     s.history = {{"r", "uid", "Succeeded", "other", noon, "old", 9, noon, 1}};
     s.listings = 7;
-    s.stores = {{"nightly", 3, noon, noon, 250, "StoreAccessDenied", "403"}};
+    s.stores = {{"nightly", 3, noon, noon, 250, "StoreAccessDenied", "403", "uid"}};
     s.backups = {{"nightly", "Scheduled", {"a.tar.gz", noon, 12, "", "custom", "15.18"}}};
     return s;
 }
