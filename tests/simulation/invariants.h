@@ -137,11 +137,11 @@ private:
     struct Listing {
         int64_t attempt = 0;
         std::chrono::steady_clock::time_point made{};
-        int owed = 0;  // beside the interval: one for each restore that began
+        int owed = 0;  // beside the interval: one for each restore that began after another
+        std::string restore_uid;
     };
     std::map<std::string, Listing> list_made_;
-    std::set<std::string> holders_;  // of locks, until now: UIDs of server and restore
-    int list_writes_ = 0;            // of how far the lists are, since the newest Job was made
+    int list_writes_ = 0;  // of how far the lists are, since the newest Job was made
 };
 
 }  // namespace dbrestore::simulation

@@ -69,7 +69,9 @@ void Invariants::listing_job_created(const json& job) {
                                clock_.steady() - last.made < std::chrono::seconds(list_interval_seconds);
             if (early && last.owed-- <= 0)
                 broken("store " + request->store.name + " is listed again before its interval has passed");
-            last = {request->attempt, clock_.steady(), std::max(last.owed, 0)};
+            last.owed = std::max(last.owed, 0);
+            last.attempt = request->attempt;
+            last.made = clock_.steady();
             list_writes_ = 0;
         }
     }
@@ -77,9 +79,11 @@ void Invariants::listing_job_created(const json& job) {
 
 void Invariants::list_is_owed(const json& server, const json& restore) {
     const std::string store = resources::restore_from_json(restore).spec.backup.store;
-    const std::string uid = text_at(server, "metadata.uid");
-    if (!store.empty() && holders_.insert(uid + "/" + text_at(restore, "metadata.uid")).second)
-        ++list_made_[uid + "/" + store].owed;
+    if (store.empty()) return;
+    Listing& last = list_made_[text_at(server, "metadata.uid") + "/" + store];
+    const std::string uid = text_at(restore, "metadata.uid");
+    if (last.restore_uid != uid) ++last.owed;
+    last.restore_uid = uid;
 }
 
 void Invariants::list_changed(const json& before, const json& after) {
