@@ -50,6 +50,17 @@ std::optional<std::string> what_is_wrong(const PointInTime& t) {
     return std::nullopt;
 }
 
+std::string to_text(const PointInTime& t) {
+    std::string text = !t.time.empty()   ? t.time
+                       : !t.lsn.empty()  ? "position " + t.lsn
+                       : !t.xid.empty()  ? "transaction " + t.xid
+                       : !t.name.empty() ? "restore point \"" + t.name + "\""
+                       : t.immediate     ? "the end of the newest backup"
+                                         : "the end of the archive";
+    if (t.exclusive) text = "just before " + text;
+    return t.timeline == 0 ? text : text + " on timeline " + std::to_string(t.timeline);
+}
+
 nlohmann::json to_json(const PointInTime& t) {
     nlohmann::json document = nlohmann::json::object();
     put(document, "time", t.time);

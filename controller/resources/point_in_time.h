@@ -29,6 +29,9 @@ struct RecoveredTo {
 // What the point must be and is not; nothing where it is right.
 std::optional<std::string> what_is_wrong(const PointInTime& target);
 
+// What a person calls it: "2026-11-22T10:00:00Z", "just before transaction 742 on timeline 2".
+std::string to_text(const PointInTime& target);
+
 nlohmann::json to_json(const PointInTime& target);
 PointInTime point_in_time_from_json(const nlohmann::json& document);
 nlohmann::json to_json(const RecoveredTo& reached);
