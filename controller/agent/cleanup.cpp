@@ -1,4 +1,8 @@
+#include <algorithm>
+
+#include "agent/copy.h"
 #include "agent/postgres.h"
+#include "agent/rollback.h"
 #include "agent/steps.h"
 #include "agent/text.h"
 
@@ -8,9 +12,30 @@ namespace {
 
 constexpr const char* kept_prefix = "dbrestore_old_";
 
+// Only what a commit has replaced: before it, and on the way back, what lies beside is somebody's to use.
+AgentResult remove_old_files(const Context& context) {
+    Work work(context.request.data_directory);
+    const std::string& uid = context.request.restore_uid;
+    if (auto failure = take_hold(context, work)) return *failure;
+    const auto ended = work.folder.ledger();
+    if (!ended) return from_error("LedgerDamaged", ended.error());
+    const bool succeeded = std::ranges::any_of(
+        *ended, [&](const LedgerEntry& entry) { return entry.restore_uid == uid && entry.succeeded; });
+    const bool is_committed = work.journal && work.journal->state == Journal::State::committed;
+    if (!succeeded || (work.is_of(uid) && (!is_committed || work.journal->rolling_back)))
+        return failed("NotOurs", "this restore keeps no old files here");
+    if (work.is_of(uid)) {
+        if (auto failure = finish_commit(work)) return *failure;
+    }
+    if (auto removed = remove_beside(work.folder, uid); !removed)
+        return from_error("CleanupFailed", removed.error());
+    return done();
+}
+
 }  // namespace
 
 AgentResult cleanup(const Context& context) {
+    if (context.request.point_in_time) return remove_old_files(context);
     const std::string& name = context.request.old_database;
     if (!name.starts_with(kept_prefix))
         return failed("NotOurs", "\"" + name + "\" is no database that a restore keeps");

@@ -1,3 +1,4 @@
+#include "agent/copy.h"
 #include "agent/rollback.h"
 #include "agent/steps.h"
 #include "agent/text.h"
@@ -42,11 +43,10 @@ std::optional<AgentResult> change_catalog(const Context& context, Work& work) {
     return std::nullopt;
 }
 
-std::optional<AgentResult> save_state(Work& work, Journal::State state) {
-    work.journal->state = state;
-    if (auto saved = work.folder.save(*work.journal); !saved)
-        return from_error("JournalNotWritten", saved.error());
-    return std::nullopt;
+std::optional<AgentResult> exchange_databases(const Context& context, Work& work) {
+    if (auto failure = save_journal(work, Journal::State::committing)) return failure;
+    if (auto failure = change_catalog(context, work)) return failure;
+    return save_journal(work, Journal::State::committed);
 }
 
 }  // namespace
@@ -56,6 +56,10 @@ std::optional<AgentResult> finish_commit(Work& work) {
                             base::format_time(base::SystemClock{}.now())};
     if (auto added = work.folder.add_to_ledger(entry); !added)
         return from_error("LedgerNotWritten", added.error());
+    if (work.journal->physical) {
+        if (auto remembered = remember_timeline(work); !remembered)
+            return from_error("LedgerNotWritten", remembered.error());
+    }
     work.folder.free_ballast();
     if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
     return std::nullopt;
@@ -70,14 +74,15 @@ AgentResult commit(const Context& context) {
         return failed("NotPrepared", "the new database is not there to be committed");
     }
     if (state != Journal::State::committed) {
-        if (auto failure = save_state(work, Journal::State::committing)) return *failure;
-        if (auto failure = change_catalog(context, work)) return *failure;
-        if (auto failure = save_state(work, Journal::State::committed)) return *failure;
+        if (auto failure =
+                work.journal->physical ? put_copy_in_place(context, work) : exchange_databases(context, work))
+            return *failure;
     }
     if (auto failure = finish_commit(work)) return *failure;
     AgentResult result = done();
     result.bytes = work.journal->old_bytes;
     result.database = work.journal->database;
+    if (work.journal->physical) result.recovered_to = work.journal->recovered_to;
     return result;
 }
 

@@ -27,8 +27,9 @@ std::optional<AgentResult> refuse_too_late(const Context& context, const Work& w
     const auto ended = work.folder.ledger();
     if (!ended) return from_error("LedgerDamaged", ended.error());
     for (const auto& entry : *ended) {
-        // What succeeded may still have to be finished, or taken back: its journal says so.
-        if (entry.restore_uid == request.restore_uid && !entry.succeeded)
+        // What succeeded may still have to be finished, or taken back, as long as its journal says so.
+        const bool is_over = !entry.succeeded || !work.is_of(request.restore_uid);
+        if (entry.restore_uid == request.restore_uid && is_over)
             return failed("TakenOver", "this restore has ended here on " + entry.time);
     }
     if (work.is_of(request.restore_uid) && work.journal->rolling_back && request.step != "rollback")
@@ -91,6 +92,13 @@ std::optional<AgentResult> start_server(const Context& context, const Work& work
     auto started = PrivateServer::start(context, work.folder, work.tree.path());
     if (!started) return failed("PrivateServerFailed", to_text(started.error()));
     server = std::move(*started);
+    return std::nullopt;
+}
+
+std::optional<AgentResult> save_journal(Work& work, Journal::State state) {
+    work.journal->state = state;
+    if (auto saved = work.folder.save(*work.journal); !saved)
+        return from_error("JournalNotWritten", saved.error());
     return std::nullopt;
 }
 

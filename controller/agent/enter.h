@@ -51,7 +51,11 @@ std::optional<AgentResult> look_at_control(const Context& context, const Work& w
 std::optional<AgentResult> put_behind_stub(const Context& context, Work& work,
                                            std::optional<ControlLook> look, bool& was_unclean);
 
+// On the database's files behind the stub.
 std::optional<AgentResult> start_server(const Context& context, const Work& work,
                                         std::unique_ptr<PrivateServer>& server);
+
+// Another state, or the same with other facts.
+std::optional<AgentResult> save_journal(Work& work, Journal::State state);
 
 }  // namespace dbrestore::agent

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -35,6 +36,16 @@ std::string dump(const nlohmann::json& document) {
     return document.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 
+// An inode may need all 64 bits, which a number of JSON does not have everywhere.
+nlohmann::json to_json(const TreeId& id) {
+    return {{"device", std::to_string(id.device)}, {"inode", std::to_string(id.inode)}};
+}
+
+TreeId tree_id_from_json(const nlohmann::json& document) {
+    return {std::strtoull(text_at(document, "device").c_str(), nullptr, 10),
+            std::strtoull(text_at(document, "inode").c_str(), nullptr, 10)};
+}
+
 base::Result<base::UniqueFd> take_lock(const std::string& file) {
     base::UniqueFd fd{::open(file.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600)};
     if (!fd) return base::io_error("cannot open " + file);
@@ -51,23 +62,28 @@ base::Result<base::UniqueFd> take_lock(const std::string& file) {
 }  // namespace
 
 std::string to_text(const Journal& j) {
-    return dump({{"state", text_of(j.state)},
-                 {"restoreUID", j.restore_uid},
-                 {"restoreName", j.restore_name},
-                 {"podUID", j.pod_uid},
-                 {"attempt", j.attempt},
-                 {"sequence", j.sequence},
-                 {"rollingBack", j.rolling_back},
-                 {"undo", j.undo},
-                 {"clean", j.clean},
-                 {"asSuperuser", j.as_superuser},
-                 {"database", j.database},
-                 {"newDatabase", j.new_database},
-                 {"oldDatabase", j.old_database},
-                 {"role", j.role},
-                 {"tables", j.tables},
-                 {"oldBytes", j.old_bytes},
-                 {"wasUnclean", j.was_unclean}});
+    nlohmann::json document = {{"state", text_of(j.state)},
+                               {"restoreUID", j.restore_uid},
+                               {"restoreName", j.restore_name},
+                               {"podUID", j.pod_uid},
+                               {"attempt", j.attempt},
+                               {"sequence", j.sequence},
+                               {"rollingBack", j.rolling_back},
+                               {"undo", j.undo},
+                               {"clean", j.clean},
+                               {"asSuperuser", j.as_superuser},
+                               {"database", j.database},
+                               {"newDatabase", j.new_database},
+                               {"oldDatabase", j.old_database},
+                               {"role", j.role},
+                               {"tables", j.tables},
+                               {"oldBytes", j.old_bytes},
+                               {"wasUnclean", j.was_unclean}};
+    if (j.physical)
+        document["physical"] = {{"oldTree", to_json(j.old_tree)}, {"copy", to_json(j.copy)},
+                                {"oldTimeline", j.old_timeline},  {"recoveredTo", to_json(j.recovered_to)},
+                                {"copyServed", j.copy_served},    {"copyControl", j.copy_control}};
+    return dump(document);
 }
 
 std::optional<Journal> journal_from_text(const std::string& text) {
@@ -96,6 +112,13 @@ std::optional<Journal> journal_from_text(const std::string& text) {
     j.tables = resources::integer_at(document, "tables");
     j.old_bytes = resources::integer_at(document, "oldBytes");
     j.was_unclean = resources::flag_at(document, "wasUnclean");
+    j.physical = resources::present_at(document, "physical");
+    j.old_tree = tree_id_from_json(resources::field(document, "physical.oldTree"));
+    j.copy = tree_id_from_json(resources::field(document, "physical.copy"));
+    j.old_timeline = resources::integer_at(document, "physical.oldTimeline");
+    j.recovered_to = resources::recovered_to_from_json(resources::field(document, "physical.recoveredTo"));
+    j.copy_served = resources::flag_at(document, "physical.copyServed");
+    j.copy_control = text_at(document, "physical.copyControl");
     return j;
 }
 
@@ -193,6 +216,19 @@ base::Status WorkFolder::add_to_ledger(LedgerEntry entry) const {
 
 base::Status WorkFolder::save_ledger(const std::vector<LedgerEntry>& entries) const {
     return base::write_file_durably(path_ + "/ledger.json", to_text(entries));
+}
+
+base::Result<std::vector<LiveTimeline>> WorkFolder::timelines() const {
+    const auto text = base::read_file(path_ + "/timelines.json");
+    if (!text && text.error().kind == ErrorKind::not_found) return std::vector<LiveTimeline>{};
+    if (!text) return text.error();
+    auto timelines = live_timelines_from_text(*text);
+    if (!timelines) return error(ErrorKind::invalid, path_ + "/timelines.json cannot be understood");
+    return std::move(*timelines);
+}
+
+base::Status WorkFolder::save_timelines(const std::vector<LiveTimeline>& timelines) const {
+    return base::write_file_durably(path_ + "/timelines.json", to_text(timelines));
 }
 
 base::Status WorkFolder::write_ballast() const {

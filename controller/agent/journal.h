@@ -4,6 +4,8 @@
 // - lock: held by flock while a step runs, and by each process of a private server.
 // - journal.json: which restore is at work and how far it came; the truth, whatever became of pods and logs.
 // - ledger.json: the restores that have ended here; none of the names that succeeded runs again.
+// - timelines.json: which timelines restores to a point in time made live, and when.
+// - beside-UID/: of such a restore; a copy of the whole server until its commit, from then on the old files.
 // - tree/: the database's files while the stub stands in their place (see tree.h).
 // - ballast: space that is freed where the disk has filled.
 
@@ -11,7 +13,9 @@
 #include <string>
 #include <vector>
 
+#include "agent/exchange.h"
 #include "agent/surroundings.h"
+#include "agent/timelines.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 
@@ -40,6 +44,15 @@ struct Journal {
     int64_t old_bytes = 0;     // size of the database that was renamed
     bool was_unclean = false;  // the server had not been shut down cleanly
 
+    bool physical = false;  // the whole server is taken to a point in time, by a copy beside it
+    // From the commit on, which folder holds what. The one that lies beside tells whether they were
+    // exchanged.
+    TreeId old_tree, copy;
+    int64_t old_timeline = 0;             // that was live before
+    resources::RecoveredTo recovered_to;  // once prepared
+    bool copy_served = false;             // on the way back: a server has run on the copy since the commit
+    std::string copy_control;  // digest of the copy's pg_control at the commit: a server that ran changes it
+
     bool at_work() const { return state != State::rolled_back && state != State::committed; }
 };
 
@@ -62,6 +75,11 @@ public:
     const std::string& data_directory() const { return data_directory_; }
     const std::string& path() const { return path_; }
     std::string tree() const { return path_ + "/tree"; }
+    // The name in it of the folder that lies beside the tree.
+    static std::string beside_name(const std::string& restore_uid) { return "beside-" + restore_uid; }
+    std::string beside(const std::string& restore_uid) const {
+        return path_ + "/" + beside_name(restore_uid);
+    }
 
     bool exists() const;
     // Makes the folder, and takes the lock, which a dying private server may hold for a little longer: waits
@@ -81,6 +99,9 @@ public:
     base::Result<std::vector<LedgerEntry>> ledger() const;
     // One entry a restore_uid: a later one takes the place of the earlier.
     base::Status add_to_ledger(LedgerEntry entry) const;
+
+    base::Result<std::vector<LiveTimeline>> timelines() const;
+    base::Status save_timelines(const std::vector<LiveTimeline>& timelines) const;
 
     static constexpr int64_t ballast_bytes = 64 << 20;
     // As much that really lies on the disk. Errors: io.

@@ -65,6 +65,10 @@ int run_step(const dbrestore::agent::Step& step) {
         environment("DBRESTORE_SECRET_DIRECTORY", surroundings.secret_directory.c_str());
     surroundings.store_directory =
         environment("DBRESTORE_STORE_DIRECTORY", surroundings.store_directory.c_str());
+    surroundings.repository_directory =
+        environment("DBRESTORE_REPOSITORY_DIRECTORY", surroundings.repository_directory.c_str());
+    surroundings.pgbackrest_program =
+        environment("DBRESTORE_PGBACKREST_PROGRAM", surroundings.pgbackrest_program.c_str());
     surroundings.temporary_directory =
         environment("DBRESTORE_TEMPORARY_DIRECTORY", surroundings.temporary_directory.c_str());
     surroundings.termination_path =

@@ -5,9 +5,10 @@
 #include <climits>
 #include <filesystem>
 
-#include "agent/journal.h"
+#include "agent/copy.h"
 #include "agent/programs.h"
 #include "agent/proof.h"
+#include "agent/recovery_plan.h"
 #include "agent/server_checks.h"
 #include "agent/space.h"
 #include "agent/steps.h"
@@ -19,7 +20,8 @@ namespace {
 
 // Of SQL and data that a restore takes in a second, and what stop, start and checks take; seen on 2 CPUs, and
 // cautious.
-constexpr int64_t restored_bytes_per_second = 25'000'000, fixed_seconds = 20;
+constexpr int64_t restored_bytes_per_second = 25'000'000, copied_bytes_per_second = 50'000'000,
+                  fixed_seconds = 20;
 constexpr int oldest_version = 13;
 
 struct Inspection {
@@ -28,6 +30,7 @@ struct Inspection {
     std::string version;  // of the data directory; empty where it cannot be read
     std::optional<resources::Backup> backup;
     std::optional<ProvenDump> dump;
+    std::optional<RecoveryPlan> recovery = std::nullopt;  // of a point in time
     bool may_pass = false;     // something failed that another attempt may find better
     bool archives_wal = true;  // until the server says otherwise
     std::optional<int64_t> database_bytes = std::nullopt;  // of today's
@@ -94,7 +97,8 @@ void check_ledger(Inspection& inspection) {
 
 void judge_backup(Inspection& inspection, const backups::Failure& failure) {
     // A Secret or a backup that is not there yet may come.
-    if (failure.reason == "BackupNotFound" || failure.reason == "StoreSecretMissing")
+    if (failure.reason == "BackupNotFound" || failure.reason == "StoreSecretMissing" ||
+        failure.reason == "RepositorySecretMissing")
         return inspection.findings.missing(failure.reason, failure.message);
     inspection.may_pass = inspection.may_pass || failure.may_pass;
     inspection.findings.failed(failure.reason, failure.message);
@@ -109,7 +113,7 @@ int64_t spare_bytes(const std::string& directory) {
 }
 
 void check_dump(Inspection& inspection) {
-    if (inspection.context.request.undo) return;
+    if (inspection.context.request.undo || inspection.context.request.point_in_time) return;
     const Context& context = inspection.context;
     Findings& findings = inspection.findings;
     backups::OpenBackup backup;
@@ -126,6 +130,33 @@ void check_dump(Inspection& inspection) {
                         " read to the last byte: " + std::to_string(proven.archive.count("TABLE")) +
                         " tables, made on PostgreSQL " + one_line(proven.archive.server_version, 60));
     inspection.dump = std::move(proven);
+}
+
+void check_recovery(Inspection& inspection) {
+    if (!inspection.context.request.point_in_time || inspection.version.empty()) return;
+    const std::string& directory = inspection.context.request.data_directory;
+    RecoveryPlan plan;
+    if (const auto failure = plan_recovery(inspection.context, WorkFolder(directory), directory, plan))
+        return judge_backup(inspection, *failure);
+    inspection.findings.passed("TargetCovered", "from backup " + plan.set.label + " (" +
+                                                    human_size(plan.set.size_bytes) + "), along timeline " +
+                                                    std::to_string(plan.timeline.id));
+    inspection.recovery = std::move(plan);
+}
+
+// A server that does not answer is often why a point in time is restored.
+void check_standbys(Inspection& inspection, const Credentials& credentials) {
+    const auto& request = inspection.context.request;
+    auto session = Session::open(
+        {request.host, request.port, credentials.user, credentials.password, credentials.database});
+    if (!session) return inspection.findings.warning("ServerUnreachable", to_text(session.error()));
+    const auto standbys = session->value("SELECT count(*) FROM pg_stat_replication");
+    if (standbys && *standbys != "0")
+        return inspection.findings.failed(
+            "StandbysConnected", *standbys +
+                                     " standbys or other receivers follow the server; none must, since "
+                                     "they cannot follow it back");
+    inspection.findings.passed("ServerReachable");
 }
 
 void check_kept(Session& session, const std::string& name, Findings& findings) {
@@ -146,6 +177,7 @@ void check_login(Inspection& inspection) {
     if (context.request.host.empty())
         return findings.passed("ServerNotRunning",
                                "the server's own state is checked when its files are at hand");
+    if (context.request.point_in_time) return check_standbys(inspection, *credentials);
     auto session = Session::open({context.request.host, context.request.port, credentials->user,
                                   credentials->password, credentials->database});
     if (!session) {
@@ -170,25 +202,26 @@ void check_login(Inspection& inspection) {
 // Mode Clean begins with a copy of today's database; with all of them, where none can be asked for its size.
 int64_t bytes_to_copy(const Inspection& inspection) {
     if (inspection.database_bytes) return *inspection.database_bytes;
-    namespace fs = std::filesystem;
-    int64_t bytes = 0;
-    std::error_code ignored;
-    for (fs::recursive_directory_iterator at(inspection.context.request.data_directory + "/base", ignored),
-         end;
-         at != end; at.increment(ignored)) {
-        const auto size = at->is_regular_file(ignored) ? at->file_size(ignored) : 0;
-        if (size != static_cast<uintmax_t>(-1)) bytes += static_cast<int64_t>(size);
-    }
-    return bytes;
+    return bytes_below(inspection.context.request.data_directory + "/base");
 }
 
 // Of the new database.
 int64_t expected_bytes(const Inspection& inspection) {
+    if (inspection.recovery) return inspection.recovery->set.size_bytes;
     const int64_t bytes = inspection.dump ? inspection.dump->output_bytes : 0;
     return bytes + bytes / 2 + (inspection.context.request.clean ? bytes_to_copy(inspection) : 0);
 }
 
+void check_space_for_copy(Inspection& inspection) {
+    const auto space = disk_space(inspection.context.request.data_directory);
+    if (!space) return inspection.findings.failed("SpaceUnknown", to_text(space.error()));
+    const SpaceForCopy wanted = space_for_copy(*space, expected_bytes(inspection));
+    if (!wanted.suffices) return inspection.findings.failed("InsufficientSpace", wanted.message);
+    inspection.findings.passed("SpaceSuffices", wanted.message);
+}
+
 void check_space(Inspection& inspection) {
+    if (inspection.recovery) return check_space_for_copy(inspection);
     if (!inspection.dump) return;
     const std::string& directory = inspection.context.request.data_directory;
     const auto space = disk_space(directory);
@@ -208,7 +241,13 @@ void check_space(Inspection& inspection) {
     inspection.findings.passed("SpaceSuffices", message);
 }
 
-std::vector<std::string> what_is_lost(bool clean) {
+std::vector<std::string> what_is_lost(const resources::AgentRequest& request) {
+    if (request.undo) return {"everything written to the database since the restore that is undone"};
+    if (request.point_in_time)
+        return {"everything written to any database of the server since that point in time",
+                "roles and passwords that were made or changed since",
+                "replication slots, and the content of unlogged tables"};
+    const bool clean = request.clean;
     return {clean ? "everything written since the dump was made to the objects that the dump holds"
                   : "everything written to the database since the dump was made",
             clean ? "comments on the objects that the dump holds" : "objects that the dump does not hold",
@@ -217,7 +256,7 @@ std::vector<std::string> what_is_lost(bool clean) {
 }
 
 // All of them always run, so that all that is wrong is reported at once.
-constexpr std::array checks{check_volume, check_ledger, check_dump, check_login, check_space};
+constexpr std::array checks{check_volume, check_ledger, check_dump, check_recovery, check_login, check_space};
 
 }  // namespace
 
@@ -237,11 +276,9 @@ AgentResult preflight(const Context& context) {
     result.chosen = inspection.backup;
     result.estimated_seconds =
         fixed_seconds + (inspection.dump ? inspection.dump->output_bytes : 0) / restored_bytes_per_second;
-    if (context.request.undo) {
-        result.what_is_lost = {"everything written to the database since the restore that is undone"};
-        return result;
-    }
-    result.what_is_lost = what_is_lost(context.request.clean);
+    if (inspection.recovery)
+        result.estimated_seconds = fixed_seconds + result.bytes / copied_bytes_per_second;
+    result.what_is_lost = what_is_lost(context.request);
     return result;
 }
 

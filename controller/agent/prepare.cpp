@@ -2,6 +2,7 @@
 
 #include "agent/analyze.h"
 #include "agent/archive.h"
+#include "agent/copy.h"
 #include "agent/enter.h"
 #include "agent/handover.h"
 #include "agent/new_database.h"
@@ -51,10 +52,11 @@ std::optional<AgentResult> begin_journal(const Context& context, Work& work) {
                            .new_database = request.new_database,
                            .old_database = request.old_database,
                            .role = request.role,
-                           .was_unclean = was_unclean};
-    if (auto saved = work.folder.save(*work.journal); !saved)
-        return from_error("JournalNotWritten", saved.error());
-    return std::nullopt;
+                           .was_unclean = was_unclean,
+                           .physical = request.point_in_time.has_value()};
+    // All databases come back; the question is put to this one.
+    if (work.journal->physical) work.journal->new_database = *database;
+    return save_journal(work, State::preparing);
 }
 
 std::optional<AgentResult> open_source(const Context& context, const Work& work, RestoreSource& source) {
@@ -151,6 +153,22 @@ std::optional<AgentResult> check_kept_database(const PrivateServer& server, cons
     return check_names(*session, journal);
 }
 
+AgentResult prepared(const Journal& journal, std::string remark) {
+    AgentResult result = done(std::move(remark));
+    if (journal.physical) result.recovered_to = journal.recovered_to;
+    return result;
+}
+
+AgentResult prepare_copy(const Context& context, Work& work) {
+    RecoveryPlan plan;
+    const std::string& directory = context.request.data_directory;
+    if (const auto failure = plan_recovery(context, work.folder, directory, plan))
+        return from_failure(*failure);
+    if (auto failure = begin_journal(context, work)) return *failure;
+    if (auto failure = make_copy(context, work, plan)) return *failure;
+    return prepared(*work.journal, "");
+}
+
 AgentResult make_prepared(const Context& context) {
     Work work(context.request.data_directory);
     if (auto failure = take_hold(context, work)) return *failure;
@@ -159,8 +177,9 @@ AgentResult make_prepared(const Context& context) {
     if (work.is_of(context.request.restore_uid) && work.journal->state != State::preparing &&
         work.journal->state != State::rolled_back) {
         if (auto failure = claim(context, work)) return *failure;
-        return done("an earlier attempt had prepared it");
+        return prepared(*work.journal, "an earlier attempt had prepared it");
     }
+    if (context.request.point_in_time) return prepare_copy(context, work);
     std::optional<ControlLook> look;
     if (auto failure = look_at_control(context, work, look)) return *failure;
     RestoreSource source;
@@ -185,10 +204,8 @@ AgentResult make_prepared(const Context& context) {
                                             : fill_new_database(context, work, *server, source, remark))
         return *failure;
     if (auto stopped = server->stop(); !stopped) return from_error("PrivateServerFailed", stopped.error());
-    work.journal->state = State::prepared;
-    if (auto saved = work.folder.save(*work.journal); !saved)
-        return from_error("JournalNotWritten", saved.error());
-    return done(remark);
+    if (auto failure = save_journal(work, State::prepared)) return *failure;
+    return prepared(*work.journal, remark);
 }
 
 }  // namespace

@@ -69,7 +69,13 @@ std::string os_user() {
 }  // namespace
 
 PrivateServer::PrivateServer(const Context& context, std::string version, std::string tree)
-    : context_(context), version_(std::move(version)), tree_(std::move(tree)) {
+    : context_(context),
+      version_(std::move(version)),
+      tree_(std::move(tree)),
+      role_database_(context.request.new_database) {
+    if (const auto database = credential(context, context.request.database, context.request.database_key);
+        context.request.point_in_time && database)
+        role_database_ = *database;
     const auto named = credential(context, context.request.user, context.request.user_key);
     for (const std::string& name : {named ? *named : std::string(), std::string("postgres"), os_user()}) {
         if (!name.empty() && std::find(candidates_.begin(), candidates_.end(), name) == candidates_.end())
@@ -79,20 +85,31 @@ PrivateServer::PrivateServer(const Context& context, std::string version, std::s
 
 base::Result<std::unique_ptr<PrivateServer>> PrivateServer::start(const Context& context,
                                                                   const WorkFolder& folder,
-                                                                  const std::string& tree) {
+                                                                  const std::string& tree,
+                                                                  const std::optional<Settings>& recovery) {
     const auto version = data_version(tree);
     if (!version) return version.error();
-    for (const char* signal : {"/standby.signal", "/recovery.signal"}) {
-        if (::access((tree + signal).c_str(), F_OK) == 0)
-            return error(ErrorKind::failed,
-                         "the database is a standby: " + std::string(signal + 1) + " exists");
-    }
     std::unique_ptr<PrivateServer> server{new PrivateServer(context, *version, tree)};
+    if (auto settled = server->settle_signals(recovery.has_value()); !settled) return settled.error();
     if (auto made = server->make_place(); !made) return made.error();
-    if (auto launched = server->launch(folder); !launched) return launched.error();
+    if (auto launched = server->launch(folder, recovery.value_or(Settings{})); !launched)
+        return launched.error();
     if (auto ready = server->wait_until_ready(); !ready) return ready.error();
     if (auto found = server->find_superuser(); !found) return found.error();
     return server;
+}
+
+base::Status PrivateServer::settle_signals(bool recovers) const {
+    if (recovers) {
+        ::unlink((tree_ + "/standby.signal").c_str());
+        return base::write_file_durably(tree_ + "/recovery.signal", "");
+    }
+    for (const char* signal : {"/standby.signal", "/recovery.signal"}) {
+        if (::access((tree_ + signal).c_str(), F_OK) == 0)
+            return error(ErrorKind::failed,
+                         "the database is a standby: " + std::string(signal + 1) + " exists");
+    }
+    return base::success();
 }
 
 PrivateServer::~PrivateServer() {
@@ -121,7 +138,7 @@ base::Status PrivateServer::make_place() {
 
 // The temporary role must reach nothing but its own database, since what a dump runs, runs as it.
 base::Status PrivateServer::write_access_rules(const std::vector<std::string>& superusers) const {
-    std::string rules = "local " + quote_identifier(context_.request.new_database) + " " +
+    std::string rules = "local " + quote_identifier(role_database_) + " " +
                         quote_identifier(context_.request.role) + " trust\n";
     for (const auto& name : superusers) {
         if (name != context_.request.role) rules += "local all " + quote_identifier(name) + " trust\n";
@@ -129,25 +146,20 @@ base::Status PrivateServer::write_access_rules(const std::vector<std::string>& s
     return base::write_file_durably(place_ + "/hba.conf", rules);
 }
 
-base::Status PrivateServer::launch(const WorkFolder& folder) {
+base::Status PrivateServer::launch(const WorkFolder& folder, const Settings& recovery) {
     const auto program = find_program("postgres", version_);
     if (!program) return program.error();
-    PrivatePlace place{tree_,
-                       place_,
-                       place_ + "/hba.conf",
-                       place_ + "/ident.conf",
-                       private_port,
-                       context_.request.new_database,
-                       1024,
-                       64};
+    PrivatePlace place{
+        tree_, place_, place_ + "/hba.conf", place_ + "/ident.conf", private_port, role_database_, 1024, 64};
     place.max_wal_size_mb = moderate_wal_size_mb(tree_);
     place.maintenance_work_mem_mb = moderate_maintenance_memory_mb();
     Settings theirs = settings_from_arguments(context_.request.server_arguments);
     if (auto settled = settle_configuration(folder, theirs); !settled) return settled;
     base::ProcessSpec spec;
     spec.arguments = {*program, "-D", tree_};
-    for (auto& argument : server_arguments(theirs, overrides(place, std::stoi(version_))))
-        spec.arguments.push_back(std::move(argument));
+    Settings ours = overrides(place, std::stoi(version_));
+    ours.insert(ours.end(), recovery.begin(), recovery.end());
+    for (auto& argument : server_arguments(theirs, ours)) spec.arguments.push_back(std::move(argument));
     spec.environment = {{"LC_ALL", "C"}, {"PGDATA", tree_}};
     // Ours only until the server has it.
     const auto lock = folder.lock_for_server();

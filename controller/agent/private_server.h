@@ -6,6 +6,7 @@
 #include <sys/types.h>
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "agent/journal.h"
@@ -16,12 +17,14 @@ namespace dbrestore::agent {
 
 class PrivateServer {
 public:
-    // Starts it on `tree` and waits as long as its recovery takes. A stale postmaster.pid is removed: the
+    // Starts it on `tree` and waits as long as its recovery takes. With settings of a recovery it replays WAL
+    // of an archive, and is ready on a timeline of its own. A stale postmaster.pid is removed: the
     // caller holds the lock and knows that no other server runs. Errors: failed with the end of the server's
     // own log; not_found.
     static base::Result<std::unique_ptr<PrivateServer>> start(const Context& context,
                                                               const WorkFolder& folder,
-                                                              const std::string& tree);
+                                                              const std::string& tree,
+                                                              const std::optional<Settings>& recovery = {});
 
     // Stops it in haste if stop() was not called.
     ~PrivateServer();
@@ -48,7 +51,8 @@ private:
     base::Status make_place();
     base::Status write_access_rules(const std::vector<std::string>& superusers) const;
     base::Status settle_configuration(const WorkFolder& folder, Settings& theirs) const;
-    base::Status launch(const WorkFolder& folder);
+    base::Status settle_signals(bool recovers) const;
+    base::Status launch(const WorkFolder& folder, const Settings& recovery);
     base::Status wait_until_ready();
     base::Status find_superuser();
     base::Result<bool> try_as(const std::string& user);
@@ -56,6 +60,7 @@ private:
 
     const Context& context_;
     std::string version_, tree_, place_, superuser_;
+    std::string role_database_;  // which the temporary role reaches
     std::vector<std::string> candidates_;
     pid_t pid_ = -1;
 };

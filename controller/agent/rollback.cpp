@@ -1,5 +1,6 @@
 #include "agent/rollback.h"
 
+#include "agent/copy.h"
 #include "agent/new_database.h"
 #include "agent/stage.h"
 #include "agent/steps.h"
@@ -58,6 +59,26 @@ LedgerEntry ended_now(const std::string& restore_name, const std::string& restor
     return {restore_name, restore_uid, base::format_time(base::SystemClock{}.now()), false};
 }
 
+std::optional<AgentResult> remember_end(const Work& work) {
+    const LedgerEntry entry = ended_now(work.journal->restore_name, work.journal->restore_uid);
+    if (auto added = work.folder.add_to_ledger(entry); !added)
+        return from_error("LedgerNotWritten", added.error());
+    return std::nullopt;
+}
+
+AgentResult take_copy_back(const Context& context, Work& work) {
+    using State = Journal::State;
+    if (work.journal->state == State::committing || work.journal->state == State::committed) {
+        if (auto failure = put_old_files_back(context, work)) return *failure;
+    }
+    if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
+    if (auto removed = remove_beside(work.folder, work.journal->restore_uid); !removed)
+        return from_error("RollbackIncomplete", removed.error());
+    if (auto failure = save_journal(work, State::rolled_back)) return *failure;
+    if (auto failure = remember_end(work)) return *failure;
+    return done();
+}
+
 }  // namespace
 
 AgentResult take_back(const Context& context, Work& work) {
@@ -66,6 +87,7 @@ AgentResult take_back(const Context& context, Work& work) {
     work.journal->rolling_back = true;
     if (auto saved = work.folder.save(*work.journal); !saved)
         return from_error("JournalNotWritten", saved.error());
+    if (work.journal->physical) return take_copy_back(context, work);
     base::Status cleaned = base::success();
     if (catalog_may_hold_ours(work)) {
         bool was_unclean = false;
@@ -87,13 +109,8 @@ AgentResult take_back(const Context& context, Work& work) {
                          "the files are in their place, but the databases could not be renamed back: " +
                              to_text(cleaned.error()));
     }
-    work.journal->state = Journal::State::rolled_back;
-    if (auto saved = work.folder.save(*work.journal); !saved)
-        return from_error("JournalNotWritten", saved.error());
-    if (auto added =
-            work.folder.add_to_ledger(ended_now(work.journal->restore_name, work.journal->restore_uid));
-        !added)
-        return from_error("LedgerNotWritten", added.error());
+    if (auto failure = save_journal(work, Journal::State::rolled_back)) return *failure;
+    if (auto failure = remember_end(work)) return *failure;
     if (!cleaned) {
         return done("the files are in their place; the unfinished database \"" + work.journal->new_database +
                     "\" may be left: " + to_text(cleaned.error()));

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <filesystem>
 
 #include "base/files.h"
 
@@ -50,6 +51,17 @@ base::Result<DiskSpace> disk_space(const std::string& path) {
     const auto block = static_cast<int64_t>(status.f_frsize);
     return DiskSpace{static_cast<int64_t>(status.f_blocks) * block,
                      static_cast<int64_t>(status.f_bavail) * block};
+}
+
+int64_t bytes_below(const std::string& folder) {
+    namespace fs = std::filesystem;
+    int64_t bytes = 0;
+    std::error_code ignored;
+    for (fs::recursive_directory_iterator at(folder, ignored), end; at != end; at.increment(ignored)) {
+        const auto size = at->is_regular_file(ignored) ? at->file_size(ignored) : 0;
+        if (size != static_cast<uintmax_t>(-1)) bytes += static_cast<int64_t>(size);
+    }
+    return bytes;
 }
 
 int64_t moderate_wal_size_mb(const std::string& path) {

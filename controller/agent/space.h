@@ -20,6 +20,9 @@ struct DiskSpace {
 // Of the file system that holds the path. Errors: io.
 base::Result<DiskSpace> disk_space(const std::string& path);
 
+// Of all files below the folder; what vanishes meanwhile is not counted.
+int64_t bytes_below(const std::string& folder);
+
 // Enough that a restore is not bound by checkpoints, and no more than a twentieth of what is free.
 int64_t moderate_wal_size_mb(const std::string& path);
 

@@ -16,6 +16,8 @@ struct Surroundings {
     std::string source_directory = resources::source_directory;
     std::string secret_directory = resources::secret_directory;
     std::string store_directory = resources::store_directory;
+    std::string repository_directory = resources::repository_directory;
+    std::string pgbackrest_program = std::string(resources::bundle_directory) + "/pgbackrest";
     std::string temporary_directory = "/tmp";
     std::string termination_path = "/dev/termination-log";
     std::string pod_uid;

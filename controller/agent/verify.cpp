@@ -45,6 +45,29 @@ std::optional<AgentResult> check_new_database(Session& session, const Journal& j
     return std::nullopt;
 }
 
+// What was recovered is what is there: nothing has begun another timeline since.
+std::optional<AgentResult> check_copy(Session& session, const Journal& journal) {
+    const auto timeline = session.value("SELECT timeline_id FROM pg_control_checkpoint()");
+    if (!timeline) return from_error("VerificationFailed", timeline.error());
+    if (*timeline == std::to_string(journal.recovered_to.timeline)) return std::nullopt;
+    return failed("VerificationFailed", "the copy is on timeline " + *timeline + ", and was recovered on " +
+                                            std::to_string(journal.recovered_to.timeline));
+}
+
+std::optional<AgentResult> check_before_commit(Session& session, const Journal& journal) {
+    if (journal.physical) return check_copy(session, journal);
+    return journal.undo ? check_names(session, journal) : check_new_database(session, journal);
+}
+
+std::optional<AgentResult> start_on_prepared(const Context& context, const Work& work,
+                                             std::unique_ptr<PrivateServer>& server) {
+    if (!work.journal->physical) return start_server(context, work, server);
+    auto started = PrivateServer::start(context, work.folder, work.folder.beside(work.journal->restore_uid));
+    if (!started) return failed("PrivateServerFailed", to_text(started.error()));
+    server = std::move(*started);
+    return std::nullopt;
+}
+
 AgentResult verify_privately(const Context& context) {
     Work work(context.request.data_directory);
     if (auto failure = take_hold(context, work)) return *failure;
@@ -52,7 +75,7 @@ AgentResult verify_privately(const Context& context) {
     if (work.journal->state != Journal::State::prepared)
         return failed("NotPrepared", "there is no prepared database to verify");
     std::unique_ptr<PrivateServer> server;
-    if (auto failure = start_server(context, work, server)) return *failure;
+    if (auto failure = start_on_prepared(context, work, server)) return *failure;
     AgentResult result = done();
     if (!work.journal->undo) {
         if (auto failure = read_restored(context, *server, *work.journal)) return *failure;
@@ -62,9 +85,7 @@ AgentResult verify_privately(const Context& context) {
         const bool undo = work.journal->undo;
         auto session = server->connect(undo ? "template1" : work.journal->new_database);
         if (!session) return from_error("VerificationFailed", session.error());
-        if (auto failure =
-                undo ? check_names(*session, *work.journal) : check_new_database(*session, *work.journal))
-            return *failure;
+        if (auto failure = check_before_commit(*session, *work.journal)) return *failure;
         const auto version = session->value("SHOW server_version");
         if (version) result.server_version = *version;
     }

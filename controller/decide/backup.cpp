@@ -48,6 +48,7 @@ std::optional<Reason> never_in_store(const World& world) {
 
 std::string target_of(const resources::RestoreSpec& spec) {
     const auto& source = spec.backup;
+    if (spec.type == "PointInTime") return to_text(spec.point_in_time);
     if (!source.claim_name.empty()) return source.claim_name + "/" + source.choice.name;
     if (!source.choice.name.empty()) return source.store + "/" + source.choice.name;
     return source.store.empty() ? spec.type : source.store + ": " + to_text(source.choice);

@@ -124,6 +124,8 @@ void add_volumes(const JobRecipe& recipe, const Inferred& inferred, const Worklo
         add_config_maps(inferred, workload, mounts, volumes);
     }
     if (recipe.store) add_store(*recipe.store, mounts, volumes);
+    if (!recipe.repository_secret.empty())
+        add_secret("repository", resources::repository_directory, recipe.repository_secret, mounts, volumes);
     if (!inferred.secret_name.empty())
         add_secret("secret", resources::secret_directory, inferred.secret_name, mounts, volumes);
     agent["volumeMounts"] = mounts;

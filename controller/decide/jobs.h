@@ -43,6 +43,7 @@ struct JobRecipe {
     resources::AgentRequest request;
     DataMount data = DataMount::none;
     std::optional<resources::Store> store;  // what it needs is mounted
+    std::string repository_secret;          // of pgBackRest's configuration; mounted where it is set
     int64_t uid = 65532, gid = 65532;
     int64_t deadline_seconds = 600;
     bool database_stopped = false;  // then the pod may take the database's own resources

@@ -44,6 +44,14 @@ namespace {
 
 std::vector<std::string> steps_of_plan(const World& world) {
     const std::string workload = world.workload->kind + " " + world.workload->meta.name;
+    if (is_point_in_time(world.restore))
+        return {"stop " + workload,
+                "recover a copy of the server to the point in time beside its files",
+                "verify it",
+                "exchange the two folders",
+                "start " + workload,
+                "verify again through the network",
+                "keep the replaced files for " + std::to_string(world.restore.spec.retain_seconds) + " s"};
     return {"stop " + workload,
             is_undo(world.restore) ? "open the kept database"
                                    : "restore the dump into a new database beside the old one",

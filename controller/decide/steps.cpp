@@ -78,6 +78,10 @@ Plan make_job(const World& world, const StepWish& wish) {
     if (is_undo(restore)) {
         recipe.request.undo = true;
         recipe.request.new_database = restore.status.source_name;
+    } else if (const auto& repository = world.server->repository; is_point_in_time(restore) && repository) {
+        recipe.request.point_in_time = restore.spec.point_in_time;
+        recipe.request.stanza = repository->stanza;
+        recipe.repository_secret = repository->config_secret;
     } else if (wish.backup) {
         recipe.store = store_of(world);
         recipe.request.store = recipe.store.value_or(resources::Store{});

@@ -63,7 +63,13 @@ const Words& words_of(const resources::DatabaseRestore& restore) {
                                .verified = "the kept database is verified; exchanging it with today's",
                                .committed = "the kept database has its name back",
                                .succeeded = "the earlier restore is undone"};
-    return is_undo(restore) ? of_undo : of_dump;
+    static const Words of_point{.checking = "checking the repository, and what the point in time needs",
+                                .preparing = "recovering a copy of the server to the point in time",
+                                .prepared = "the copy is recovered; verifying it",
+                                .verified = "the copy is verified; exchanging it with the old files",
+                                .committed = "the recovered copy has taken the place of the old files",
+                                .succeeded = "the server is at the point in time"};
+    return is_undo(restore) ? of_undo : is_point_in_time(restore) ? of_point : of_dump;
 }
 
 }  // namespace dbrestore::decide

@@ -14,6 +14,10 @@ inline bool is_undo(const resources::DatabaseRestore& restore) {
     return restore.spec.type == "Undo";
 }
 
+inline bool is_point_in_time(const resources::DatabaseRestore& restore) {
+    return restore.spec.type == "PointInTime";
+}
+
 // The entry of the server's history that the restore undoes; nothing where the history has none of that name.
 const resources::HistoryEntry* undone_entry(const World& world);
 

@@ -39,7 +39,10 @@ std::optional<Reason> not_supported_yet(const World& world) {
     const auto later = [](const std::string& field, const std::string& must) {
         return Reason{"NotSupportedYet", "`spec." + field + "` must be " + must + " in this version"};
     };
-    if (spec.type == "PointInTime") return later("type", "ScheduledBackup, ManualBackup, Dump or Undo");
+    if (is_point_in_time(world.restore) && !is_dry_run(world.restore))
+        return Reason{"NotSupportedYet",
+                      "`spec.dryRun` must be Plan where `type` is PointInTime in this "
+                      "version: a point in time can be checked, and not yet be restored"};
     if (spec.strategy != "StopFirst") return later("strategy", "StopFirst");
     if (spec.approval != "Automatic") return later("approval", "Automatic");
     if (spec.dry_run == "Rehearse") return later("dryRun", "None or Plan");
@@ -77,7 +80,12 @@ std::optional<Reason> never_runs(const World& world) {
         if (auto reason = never_undone(world)) return reason;
     }
     if (auto reason = never_in_store(world)) return reason;
-    return not_supported_yet(world);
+    if (auto reason = not_supported_yet(world)) return reason;
+    // As above.
+    if (const auto wrong = resources::what_is_wrong(world.restore.spec.point_in_time);
+        wrong && is_point_in_time(world.restore))
+        return Reason{"BadTarget", "`spec.pointInTime`: " + *wrong};
+    return std::nullopt;
 }
 
 std::optional<Reason> still_missing(const World& world) {
@@ -99,8 +107,11 @@ std::optional<Reason> still_missing(const World& world) {
     if (is_undo(world.restore) && undone_entry(world) == nullptr)
         return Reason{"RestoreNotFound", "no DatabaseRestore \"" + spec.undo_name +
                                              "\" has ended on PostgresServer \"" + spec.server_name + "\""};
+    if (is_point_in_time(world.restore) && !world.server->repository)
+        return Reason{"RepositoryNotFound", "PostgresServer \"" + spec.server_name +
+                                                "\" must have `spec.pointInTimeRecovery.pgBackRest`"};
     const auto store = store_of(world);
-    if (!store && !is_undo(world.restore))
+    if (!store && !is_undo(world.restore) && !is_point_in_time(world.restore))
         return Reason{"StoreNotFound", "PostgresServer \"" + spec.server_name + "\" has no store \"" +
                                            spec.backup.store + "\""};
     const std::string source_claim = store ? store->claim_name : "";
@@ -148,6 +159,9 @@ std::vector<PreflightFinding> workload_findings(const World& world) {
     if (is_undo(world.restore)) {
         findings.push_back(finding("DatabaseNotRunning", true,
                                    "the kept database can be brought back whatever state the server is in"));
+    } else if (is_point_in_time(world.restore)) {
+        findings.push_back(
+            finding("DatabaseNotRunning", true, "a copy is recovered whatever state the server is in"));
     } else if (const auto* crashing = crash_looping_pod(world); crashing != nullptr) {
         findings.push_back(
             finding("DatabaseNotRunning", false,

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "resources/database_restore.h"
+#include "resources/point_in_time.h"
 #include "resources/store.h"
 
 namespace dbrestore::resources {
@@ -22,6 +23,8 @@ inline constexpr const char* pod_uid_variable = "DBRESTORE_POD_UID";
 inline constexpr const char* bundle_directory = "/dbrestore";
 inline constexpr const char* source_directory = "/dbrestore-source";
 inline constexpr const char* secret_directory = "/dbrestore-secret";
+// pgbackrest.conf, and what it names.
+inline constexpr const char* repository_directory = "/dbrestore-repository";
 // Below it what a store needs: credentials, headers, ca.
 inline constexpr const char* store_directory = "/dbrestore-store";
 inline constexpr size_t max_listed_backups = 100;
@@ -33,6 +36,8 @@ struct AgentRequest {
     bool undo = false;          // new_database is one that is kept already: it takes the name back
     bool clean = false;         // logical.mode Clean: into a copy of today's database
     bool as_superuser = false;  // logical.runAs Superuser
+    std::optional<PointInTime> point_in_time;  // the whole server, from a pgBackRest repository
+    std::string stanza;                        // of it
 
     std::string data_directory;  // as the database's container sees it
     std::vector<std::string>
@@ -66,12 +71,13 @@ struct AgentResult {
     std::optional<int64_t> uid, gid;  // probe: owner of the data directory
     int64_t bytes = 0;                // preflight: expected size of the new database; commit: size of the old
     int64_t estimated_seconds = 0;    // preflight: how long the database will be down
-    std::vector<std::string> what_is_lost;  // preflight
-    std::string server_version;             // verify
-    std::string database;                   // commit: whose name the new one has taken
-    std::vector<Backup> backups;            // catalog: the newest, at most max_listed_backups
-    int64_t backup_count = 0;               // catalog: of all that are there
-    std::optional<Backup> chosen;           // preflight: what was checked
+    std::vector<std::string> what_is_lost;    // preflight
+    std::string server_version;               // verify
+    std::string database;                     // commit: whose name the new one has taken
+    std::vector<Backup> backups;              // catalog: the newest, at most max_listed_backups
+    int64_t backup_count = 0;                 // catalog: of all that are there
+    std::optional<Backup> chosen;             // preflight: what was checked
+    std::optional<RecoveredTo> recovered_to;  // prepare and commit of a point in time
 };
 
 nlohmann::json to_json(const AgentRequest& request);

@@ -59,6 +59,7 @@ RestoreSpec spec_from_json(const nlohmann::json& spec) {
     RestoreSpec s;
     s.server_name = text_at(spec, "serverRef.name");
     s.type = text_at(spec, "type");
+    s.point_in_time = point_in_time_from_json(field(spec, "pointInTime"));
     s.backup = backup_source_from_json(spec);
     s.undo_name = text_at(spec, "undo.restoreRef.name");
     s.mode = text_at(spec, "logical.mode", s.mode);

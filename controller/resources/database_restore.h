@@ -10,6 +10,7 @@
 
 #include "resources/conditions.h"
 #include "resources/kubernetes.h"
+#include "resources/point_in_time.h"
 #include "resources/store.h"
 
 namespace dbrestore::resources {
@@ -58,8 +59,9 @@ struct Verification {
 
 struct RestoreSpec {
     std::string server_name;
-    std::string
-        type;  // ScheduledBackup, ManualBackup, Dump or Undo; PointInTime is refused until it is built
+    std::string type;  // ScheduledBackup, ManualBackup, Dump or Undo; PointInTime can only be planned until
+                       // it is built
+    PointInTime point_in_time;
     BackupSource backup;
     std::string undo_name;  // of the DatabaseRestore that is to be undone
     std::string mode = "Replace", logical_database, run_as = "Owner";

@@ -175,7 +175,9 @@ PostgresServer server_from_json(const nlohmann::json& object) {
     for (const auto& store : list_at(spec, "stores")) server.stores.push_back(store_from_json(store));
     server.catalog_interval_seconds =
         integer_at(spec, "catalogIntervalSeconds", server.catalog_interval_seconds);
-    server.has_point_in_time_recovery = present_at(spec, "pointInTimeRecovery");
+    if (const auto& repository = field(spec, "pointInTimeRecovery.pgBackRest"); repository.is_object())
+        server.repository =
+            PgBackRestRepository{text_at(repository, "stanza"), text_at(repository, "configSecretRef.name")};
     for (const auto& item : list_at(spec, "suspend")) server.suspend.push_back(text_at(item, "name"));
     const auto& status = field(object, "status");
     server.status.observed_generation = integer_at(status, "observedGeneration", -1);

@@ -118,16 +118,21 @@ struct ServerStatus {
     bool operator==(const ServerStatus&) const = default;
 };
 
+// Where the server archives to.
+struct PgBackRestRepository {
+    std::string stanza, config_secret;  // the Secret with the key pgbackrest.conf
+};
+
 struct PostgresServer {
     ObjectMeta meta;
     std::string workload_kind, workload_name;
     PostgresOverrides overrides;
     std::vector<Store> stores;
     int64_t catalog_interval_seconds = 600;
-    bool has_point_in_time_recovery = false;
-    std::vector<std::string> suspend;  // names of CronJobs
-    ServerStatus status;               // field manager dbrestore
-    LockState lock;                    // field manager dbrestore-lock
+    std::optional<PgBackRestRepository> repository;  // of pointInTimeRecovery
+    std::vector<std::string> suspend;                // names of CronJobs
+    ServerStatus status;                             // field manager dbrestore
+    LockState lock;                                  // field manager dbrestore-lock
 };
 
 PostgresServer server_from_json(const nlohmann::json& object);

@@ -1,6 +1,7 @@
 """Other shapes in which people run PostgreSQL, made of the shop's manifests. All are imitations of our own: of the real
 images and charts they have the paths, users and variables, and nothing else."""
 
+IMAGE_17 = "localhost/dbrestore-test-postgres:17"
 IMAGE_18 = "localhost/dbrestore-test-postgres:18-layout"
 BITNAMI_STYLE = "localhost/dbrestore-test-bitnami-style:15"
 WITHOUT_PRIVILEGES = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}, "runAsNonRoot": True}
@@ -25,6 +26,10 @@ def variable(objects, name, value):
 def of_secret(objects, key):
     name = objects["Secret"]["metadata"]["name"]
     return {"valueFrom": {"secretKeyRef": {"name": name, "key": key}}}
+
+
+def of_version_17(objects):
+    container_of(objects)["image"] = IMAGE_17
 
 
 def mount(objects, name, path, volume=None):

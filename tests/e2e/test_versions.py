@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 import restores
+from layouts import of_version_17, variable
 from processes import at_once
 from shop import Shop
 
@@ -12,16 +13,15 @@ from shop import Shop
 BUILTIN_LOCALE = "--locale-provider=builtin --builtin-locale=C.UTF-8"
 
 
-def of_version_17(objects):
-    container = objects["StatefulSet"]["spec"]["template"]["spec"]["containers"][0]
-    container["image"] = "localhost/dbrestore-test-postgres:17"
-    container["env"].append({"name": "POSTGRES_INITDB_ARGS", "value": BUILTIN_LOCALE})
+def of_version_17_with_its_own_locale(objects):
+    of_version_17(objects)
+    variable(objects, "POSTGRES_INITDB_ARGS", BUILTIN_LOCALE)
 
 
 @pytest.fixture(scope="module")
 def servers(namespace):
     """One of 15 and one of 17, filled alike."""
-    shops = Shop(namespace, "older"), Shop(namespace, "newer", adapt=of_version_17)
+    shops = Shop(namespace, "older"), Shop(namespace, "newer", adapt=of_version_17_with_its_own_locale)
     older, newer = at_once(lambda shop: shop.deploy().fill().register(), shops)
     assert older.value("SHOW server_version").startswith("15.")
     assert newer.value("SHOW server_version").startswith("17.")

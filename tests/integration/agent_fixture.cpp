@@ -366,6 +366,8 @@ std::map<std::string, std::string> AgentTest::environment_of(const resources::Ag
             {"DBRESTORE_SOURCE_DIRECTORY", folder_ + "/source"},
             {"DBRESTORE_SECRET_DIRECTORY", folder_ + "/secret"},
             {"DBRESTORE_STORE_DIRECTORY", folder_ + "/store"},
+            {"DBRESTORE_REPOSITORY_DIRECTORY", folder_ + "/repository-secret"},
+            {"DBRESTORE_PGBACKREST_PROGRAM", "/usr/bin/pgbackrest"},
             {"DBRESTORE_TEMPORARY_DIRECTORY", folder_ + "/tmp"},
             {"DBRESTORE_TERMINATION_LOG", folder_ + "/tmp/termination"},
             {"DBRESTORE_CONTROL_INTERVAL_MS", control_interval_ms},

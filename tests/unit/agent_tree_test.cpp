@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "agent/exchange.h"
 #include "agent/tree.h"
 
 namespace dbrestore::agent {
@@ -102,6 +103,30 @@ TEST_F(TreeTest, TwoDatabasesAreNeverMixed) {
     write("postgresql.conf", "from elsewhere");
     EXPECT_FALSE(tree().show());
     EXPECT_TRUE(tree().is_hidden());
+}
+
+TEST_F(TreeTest, TwoFoldersChangePlacesAndAreKnownByWhatTheyAre) {
+    const std::string work = root_ + "/.dbrestore";
+    fs::create_directory(work + "/tree");
+    fs::create_directory(work + "/beside");
+    write(".dbrestore/tree/old", "");
+    const auto tree = tree_id(work + "/tree"), beside = tree_id(work + "/beside");
+    ASSERT_TRUE(tree && beside);
+    EXPECT_FALSE(*tree == *beside);
+    ASSERT_TRUE(exchange_trees(work, "tree", "beside"));
+    EXPECT_TRUE(is_there(".dbrestore/beside/old"));
+    EXPECT_TRUE(*tree_id(work + "/beside") == *tree);
+    ASSERT_TRUE(exchange_trees(work, "tree", "beside"));
+    EXPECT_TRUE(is_there(".dbrestore/tree/old")) << "it is its own inverse";
+    EXPECT_EQ(exchange_trees(work, "tree", "nowhere").error().kind, base::ErrorKind::io);
+    EXPECT_EQ(tree_id(work + "/nowhere").error().kind, base::ErrorKind::not_found);
+}
+
+TEST_F(TreeTest, WhetherFoldersCanChangePlacesIsProvenWithoutATrace) {
+    fs::create_directory(root_ + "/.dbrestore/exchange-1");  // a crash left it
+    EXPECT_TRUE(prove_exchange(root_ + "/.dbrestore"));
+    EXPECT_TRUE(fs::is_empty(root_ + "/.dbrestore"));
+    EXPECT_FALSE(prove_exchange(root_ + "/nowhere"));
 }
 
 }  // namespace

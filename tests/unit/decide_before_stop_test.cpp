@@ -15,7 +15,7 @@ TEST(Pending, refuses_what_a_later_version_brings) {
     const std::string refused = "SaveRestore(Failed) Speak(NotSupportedYet)";
     check({
         {"another type", asking_for([](auto& s) { s.type = "PointInTime"; }), refused, "NotSupportedYet",
-         "`spec.type` must be ScheduledBackup"},
+         "`spec.dryRun` must be Plan"},
         {"strategy StageFirst", asking_for([](auto& s) { s.strategy = "StageFirst"; }), refused,
          "NotSupportedYet", "strategy"},
         {"approval Manual", asking_for([](auto& s) { s.approval = "Manual"; }), refused, "NotSupportedYet",

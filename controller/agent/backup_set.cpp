@@ -1,0 +1,180 @@
+#include "agent/backup_set.h"
+
+#include <algorithm>
+#include <charconv>
+#include <chrono>
+#include <nlohmann/json.hpp>
+#include <tuple>
+
+#include "agent/text.h"
+#include "base/clock.h"
+#include "resources/json_fields.h"
+
+namespace dbrestore::agent {
+
+namespace {
+
+using backups::Failure;
+using nlohmann::json;
+using resources::field;
+using resources::integer_at;
+using resources::text_at;
+
+// Codes of pgBackRest's info.
+constexpr int64_t status_ok = 0, status_no_backup = 2;
+constexpr int64_t status_no_path = 1, status_no_stanza = 3;
+
+bool is_stamp(std::string_view text) {
+    for (size_t i = 0; i < text.size(); ++i) {
+        if (i == 8 ? text[i] != '-' : text[i] < '0' || text[i] > '9') return false;
+    }
+    return text.size() == 15;
+}
+
+// It becomes an argument, so nothing else gets through.
+bool is_label(std::string_view label) {
+    if (label.size() == 16) return is_stamp(label.substr(0, 15)) && label[15] == 'F';
+    return label.size() == 33 && is_label(label.substr(0, 16)) && label[16] == '_' &&
+           is_stamp(label.substr(17, 15)) && (label[32] == 'D' || label[32] == 'I');
+}
+
+// "0000000A…": the timeline of a WAL segment.
+std::optional<int64_t> timeline_of_segment(std::string_view name) {
+    uint32_t timeline = 0;
+    if (name.size() != 24 ||
+        std::from_chars(name.data(), name.data() + 8, timeline, 16).ptr != name.data() + 8)
+        return std::nullopt;
+    return timeline == 0 ? std::nullopt : std::optional<int64_t>(timeline);
+}
+
+// A system identifier needs all 64 bits.
+std::string exact_number(const json& value) {
+    return value.is_number_unsigned() ? std::to_string(value.get<uint64_t>()) : std::string();
+}
+
+// The database of which a backup is one, by its number in its repository.
+const json* database_of(const json& stanza, const json& backup) {
+    for (const auto& database : resources::list_at(stanza, "db")) {
+        if (field(database, "id") == field(backup, "database.id") &&
+            integer_at(database, "repo-key", 1) == integer_at(backup, "database.repo-key", 1))
+            return &database;
+    }
+    return nullptr;
+}
+
+std::optional<BackupSet> set_from_json(const json& stanza, const json& backup) {
+    const auto timeline = timeline_of_segment(text_at(backup, "archive.stop"));
+    const auto start = lsn_from_text(text_at(backup, "lsn.start"));
+    const auto stop = lsn_from_text(text_at(backup, "lsn.stop"));
+    const json* database = database_of(stanza, backup);
+    const std::string label = text_at(backup, "label");
+    const int64_t stopped = integer_at(backup, "timestamp.stop");
+    if (!is_label(label) || !timeline || !start || !stop || *stop < *start || stopped <= 0 ||
+        database == nullptr)
+        return std::nullopt;
+    return BackupSet{label,
+                     integer_at(backup, "database.repo-key", 1),
+                     *timeline,
+                     *start,
+                     *stop,
+                     stopped,
+                     std::max<int64_t>(integer_at(backup, "info.size"), 0),
+                     resources::flag_at(backup, "error"),
+                     exact_number(field(*database, "system-id")),
+                     text_at(*database, "version")};
+}
+
+std::optional<Failure> judge_status(const json& stanza, const std::string& name) {
+    const int64_t code = integer_at(stanza, "status.code", -1);
+    if (code == status_ok || code == status_no_backup) return std::nullopt;
+    if (code == status_no_path || code == status_no_stanza)
+        return Failure{"StanzaNotFound", "the repository holds no stanza \"" + one_line(name, 128) + "\""};
+    // Backups of a repository that can be read count, whatever became of the others.
+    if (!resources::list_at(stanza, "backup").empty()) return std::nullopt;
+    std::string why = text_at(stanza, "status.message");
+    for (const auto& repository : resources::list_at(stanza, "repo")) {
+        if (integer_at(repository, "status.code") != status_ok) why = text_at(repository, "status.message");
+    }
+    return Failure{"RepositoryUnreadable", "the repository cannot be read: " + one_line(why, 300), true};
+}
+
+// Up to which position WAL of `id` belongs to this timeline; nothing where it is no part of it.
+std::optional<uint64_t> end_on(const Timeline& timeline, int64_t id) {
+    if (timeline.id == id) return UINT64_MAX;
+    std::optional<uint64_t> end;
+    for (const auto& fork : timeline.forks) {
+        if (fork.parent == id) end = fork.lsn;
+        // A recovery along a timeline may end before that one begins, and fork there.
+        if (end) end = std::min(*end, fork.lsn);
+    }
+    return end;
+}
+
+bool reaches(const BackupSet& set, const resources::PointInTime& target) {
+    if (!target.time.empty()) {
+        const auto time = base::parse_time(target.time);
+        // Somewhere in that second it ended.
+        return time && std::chrono::seconds{set.stop_seconds + 1} <= time->time_since_epoch();
+    }
+    if (target.lsn.empty()) return true;
+    const auto lsn = lsn_from_text(target.lsn);
+    return lsn && set.stop_lsn <= *lsn;
+}
+
+std::string earliest_point(const std::vector<BackupSet>& sets) {
+    const BackupSet& first = *std::ranges::min_element(sets, {}, &BackupSet::stop_lsn);
+    const base::Time time{std::chrono::seconds{first.stop_seconds + 1}};
+    return base::format_time(time) + ", at " + lsn_to_text(first.stop_lsn);
+}
+
+}  // namespace
+
+std::optional<Failure> backup_sets_from_info(const std::string& json_text, const std::string& stanza,
+                                             std::vector<BackupSet>& sets) {
+    const json document = json::parse(json_text, nullptr, false);
+    if (!document.is_array())
+        return Failure{"RepositoryDamaged", "what pgBackRest tells of the repository cannot be understood"};
+    for (const auto& found : document) {
+        if (text_at(found, "name") != stanza) continue;
+        if (auto failure = judge_status(found, stanza)) return failure;
+        for (const auto& backup : resources::list_at(found, "backup")) {
+            if (auto set = set_from_json(found, backup)) sets.push_back(std::move(*set));
+        }
+        return std::nullopt;
+    }
+    return Failure{"StanzaNotFound", "the repository holds no stanza \"" + one_line(stanza, 128) + "\""};
+}
+
+std::optional<Failure> choose_backup_set(const std::vector<BackupSet>& sets, const Identity& identity,
+                                         const Timeline& timeline, const resources::PointInTime& target,
+                                         BackupSet& chosen) {
+    const auto is_foreign = [&](const BackupSet& set) {
+        return set.system_identifier != identity.system_identifier || set.version != identity.version;
+    };
+    std::vector<BackupSet> usable;
+    for (const auto& set : sets) {
+        const auto end = end_on(timeline, set.timeline);
+        if (!is_foreign(set) && !set.damaged && end && set.stop_lsn <= *end) usable.push_back(set);
+    }
+    if (!sets.empty() && std::ranges::all_of(sets, is_foreign))
+        return Failure{"AnotherCluster",
+                       "the repository's backups are of another server: its system "
+                       "identifier is " +
+                           one_line(sets.front().system_identifier, 40) + " on PostgreSQL " +
+                           one_line(sets.front().version, 20) + ", the database's is " +
+                           identity.system_identifier + " on PostgreSQL " + identity.version};
+    if (usable.empty())
+        return Failure{"NoBackup", "the repository holds no backup that leads to timeline " +
+                                       std::to_string(timeline.id)};
+    const std::string earliest = earliest_point(usable);
+    std::erase_if(usable, [&](const BackupSet& set) { return !reaches(set, target); });
+    if (usable.empty())
+        return Failure{"TargetTooEarly", "the point in time must not be earlier than " + earliest};
+    const auto order = [](const BackupSet& set) { return std::tie(set.stop_lsn, set.label); };
+    const bool is_anywhere = !target.xid.empty() || !target.name.empty();
+    chosen = is_anywhere ? *std::ranges::min_element(usable, {}, order)
+                         : *std::ranges::max_element(usable, {}, order);
+    return std::nullopt;
+}
+
+}  // namespace dbrestore::agent

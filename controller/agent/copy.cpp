@@ -1,0 +1,177 @@
+#include "agent/copy.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "agent/control_data.h"
+#include "agent/programs.h"
+#include "agent/recovery.h"
+#include "agent/space.h"
+#include "agent/text.h"
+#include "base/files.h"
+#include "base/unique_fd.h"
+
+namespace dbrestore::agent {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t percent_copied = 70;  // of the step, when the backup lies on the volume
+constexpr const char* configuration_files[] = {"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf",
+                                               "pg_ident.conf"};
+
+std::optional<AgentResult> make_room(const Context& context, const Work& work, const RecoveryPlan& plan) {
+    const std::string& uid = context.request.restore_uid;
+    if (auto removed = remove_beside(work.folder, uid); !removed)
+        return from_error("CopyFailed", removed.error());
+    if (auto proven = prove_exchange(work.folder.path()); !proven)
+        return from_error("VolumeUnsupported", proven.error());
+    const auto space = disk_space(work.folder.path());
+    if (!space) return from_error("CopyFailed", space.error());
+    const SpaceForCopy wanted = space_for_copy(*space, plan.set.size_bytes);
+    if (!wanted.suffices) return failed("InsufficientSpace", wanted.message);
+    if (auto reserved = work.folder.write_ballast(); !reserved)
+        return failed("InsufficientSpace", to_text(reserved.error()));
+    if (::mkdir(work.folder.beside(uid).c_str(), 0700) != 0)
+        return from_error("CopyFailed", base::io_error("cannot make " + work.folder.beside(uid)));
+    return std::nullopt;
+}
+
+// The configuration is today's, not the backup's. What a backup holds of our own folder is no part of it.
+base::Status settle_files(const std::string& data_directory, const std::string& copy) {
+    std::error_code code;
+    fs::remove_all(copy + "/" + work_folder_name, code);
+    for (const char* name : configuration_files) {
+        const std::string from = data_directory + "/" + name, to = copy + "/" + name;
+        if (code || !fs::exists(fs::symlink_status(from))) continue;
+        fs::remove(to, code);
+        if (!code) fs::copy(from, to, fs::copy_options::copy_symlinks, code);
+    }
+    struct stat status {};
+    if (!code && ::stat(data_directory.c_str(), &status) == 0 &&
+        ::chmod(copy.c_str(), status.st_mode & 0750) == 0)
+        return base::success();
+    return base::error(base::ErrorKind::io, "cannot take over the configuration: " + code.message());
+}
+
+AgentResult judge_failed_recovery(const RecoveryPlan& plan, const std::string& why) {
+    const auto says = [&](const char* what) { return why.find(what) != std::string::npos; };
+    if (says("recovery ended before configured recovery target was reached"))
+        return failed("TargetNotReached", "the archived WAL of timeline " + std::to_string(plan.timeline.id) +
+                                              " ends before the point in time");
+    if (says("requested recovery stop point is before consistent recovery point"))
+        return failed("TargetTooEarly",
+                      "the point in time is earlier than the end of backup " + plan.set.label);
+    if (says("exit code 200"))
+        return retryable("RepositoryUnreadable", "the repository could not be read during recovery: " + why);
+    return failed("PrivateServerFailed", why);
+}
+
+// What of the new timeline is on the volume: where it begins and why there.
+std::optional<AgentResult> prove_reached(const Context& context, const RecoveryPlan& plan,
+                                         const std::string& copy, resources::RecoveredTo& reached) {
+    const std::string history = history_file(reached.timeline);
+    const auto text = base::read_file(copy + "/pg_wal/" + history);
+    const auto timeline = text ? timeline_from_history(reached.timeline, *text) : std::nullopt;
+    if (!timeline || timeline->forks.empty() || timeline->forks.back().parent != plan.timeline.id)
+        return failed("TargetNotReached", "the recovery began no timeline of its own");
+    const TimelineFork& end = timeline->forks.back();
+    if (!has_reached(*context.request.point_in_time, end))
+        return failed("TargetNotReached", "the recovery ended elsewhere: " + one_line(end.reason, 200));
+    // A gap in the archive looks like its end.
+    if (context.request.point_in_time->latest && plan.timeline.id == plan.live_timeline &&
+        end.lsn < plan.live_lsn)
+        return failed("TargetNotReached", "WAL is missing: the archive ends at " + lsn_to_text(end.lsn) +
+                                              ", and the server had come to " + lsn_to_text(plan.live_lsn));
+    reached.lsn = lsn_to_text(end.lsn);
+    if (::access((copy + "/pg_wal/archive_status/" + history + ".ready").c_str(), F_OK) != 0)
+        return failed("PrivateServerFailed", history + " does not wait to be archived");
+    std::optional<std::string> archived;
+    if (const auto failure = plan.repository->fetch(history, copy, archived)) return from_failure(*failure);
+    if (archived) return retryable("TimelineTaken", "another server has archived " + history + " meanwhile");
+    const auto version = data_version(copy);
+    if (!version) return from_error("CopyFailed", version.error());
+    const auto control = read_control_data(copy, *version);
+    if (!control) return from_error("ControlFileUnreadable", control.error());
+    if (!control->shut_down() ||
+        control->field("Latest checkpoint's TimeLineID") != std::to_string(reached.timeline))
+        return failed("PrivateServerFailed", "the recovered copy was not shut down on its own timeline");
+    return std::nullopt;
+}
+
+std::optional<AgentResult> replay(const Context& context, const Work& work, const RecoveryPlan& plan,
+                                  const std::string& copy, resources::RecoveredTo& reached) {
+    const Settings recovery = recovery_settings(*context.request.point_in_time, plan.timeline.id,
+                                                plan.repository->restore_command(copy, plan.data_directory));
+    auto server = PrivateServer::start(context, work.folder, copy, recovery);
+    if (!server) return judge_failed_recovery(plan, to_text(server.error()));
+    {
+        auto session = (*server)->connect("template1");
+        if (!session) return from_error("PrivateServerFailed", session.error());
+        // Only a checkpoint brings the new timeline into pg_control.
+        if (auto written = session->run("CHECKPOINT"); !written)
+            return from_error("PrivateServerFailed", written.error());
+        const auto found = session->query(
+            "SELECT timeline_id, to_char(pg_last_xact_replay_timestamp(), "
+            "'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"') "
+            "FROM pg_control_checkpoint()");
+        if (!found || found->empty())
+            return failed("PrivateServerFailed", "the recovered server does not tell its timeline");
+        reached.timeline = std::strtoll(found->front()[0].c_str(), nullptr, 10);
+        reached.time = found->front()[1];
+    }
+    if (auto stopped = (*server)->stop(); !stopped) return from_error("PrivateServerFailed", stopped.error());
+    return prove_reached(context, plan, copy, reached);
+}
+
+// pgBackRest and PostgreSQL have synced what they wrote; the configuration's files were only copied.
+base::Status sync_volume(const std::string& path) {
+    const base::UniqueFd fd{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+    if (!fd || ::syncfs(fd.get()) != 0) return base::io_error("cannot sync the volume of " + path);
+    return base::success();
+}
+
+}  // namespace
+
+SpaceForCopy space_for_copy(const DiskSpace& space, int64_t backup_bytes) {
+    const int64_t needed = backup_bytes + WorkFolder::ballast_bytes + space.reserve_bytes();
+    return {needed <= space.free_bytes,
+            "about " + human_size(needed) +
+                " are needed beside the old data (5 % of the volume stays free); " +
+                human_size(space.free_bytes) + " are free"};
+}
+
+std::optional<AgentResult> make_copy(const Context& context, Work& work, const RecoveryPlan& plan) {
+    const std::string copy = work.folder.beside(context.request.restore_uid);
+    if (auto failure = make_room(context, work, plan)) return failure;
+    if (const auto failure = plan.repository->restore(plan.set, copy, percent_copied))
+        return from_failure(*failure);
+    if (const auto failure = refuse_other_volumes(copy)) return from_failure(*failure);
+    if (auto settled = settle_files(plan.data_directory, copy); !settled)
+        return from_error("CopyFailed", settled.error());
+    resources::RecoveredTo reached;
+    if (auto failure = replay(context, work, plan, copy, reached)) return failure;
+    if (auto synced = sync_volume(copy); !synced) return from_error("CopyFailed", synced.error());
+    work.journal->old_timeline = plan.live_timeline;
+    work.journal->recovered_to = reached;
+    work.journal->old_bytes = bytes_below(plan.data_directory + "/base");
+    return save_journal(work, Journal::State::prepared);
+}
+
+base::Status remove_beside(const WorkFolder& folder, const std::string& restore_uid) {
+    // A private server may outlive its agent by a moment, and would write while it goes.
+    const auto quiet = folder.lock_for_server();
+    if (!quiet) return quiet.error();
+    std::error_code code;
+    fs::remove_all(folder.beside(restore_uid), code);
+    if (code)
+        return base::error(base::ErrorKind::io,
+                           "cannot remove " + folder.beside(restore_uid) + ": " + code.message());
+    return base::success();
+}
+
+}  // namespace dbrestore::agent

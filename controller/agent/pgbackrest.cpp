@@ -1,0 +1,185 @@
+#include "agent/pgbackrest.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <filesystem>
+
+#include "agent/space.h"
+#include "agent/text.h"
+#include "base/files.h"
+#include "base/process.h"
+
+namespace dbrestore::agent {
+
+namespace {
+
+using backups::Failure;
+
+constexpr size_t max_info_bytes = 64u << 20, max_log_line_bytes = 2000, max_told_bytes = 300;
+constexpr int exit_not_archived = 1;
+constexpr int64_t most_workers = 8;
+// The server takes a smaller one for "there is no such file".
+constexpr const char* exit_that_ends_the_server = "200";
+
+std::string configuration_file(const Context& context) {
+    return context.surroundings.repository_directory + "/pgbackrest.conf";
+}
+
+// The image's own would beat the configuration.
+void forget_environment() {
+    std::vector<std::string> names;
+    for (char** entry = environ; *entry != nullptr; ++entry) {
+        const std::string_view text(*entry);
+        if (text.starts_with("PGBACKREST_")) names.emplace_back(text.substr(0, text.find('=')));
+    }
+    for (const auto& name : names) ::unsetenv(name.c_str());
+}
+
+std::string quote_for_shell(const std::string& text) {
+    return "'" + replaced(text, "'", "'\\''") + "'";
+}
+
+// The server replaces %f, %p and %r; a percent sign of ours is doubled.
+std::string quote_for_server(const std::string& text) {
+    return replaced(quote_for_shell(text), "%", "%%");
+}
+
+// "… (8KB, 12.34%) checksum …": how far a restore is.
+std::optional<int64_t> percent_in(std::string_view line) {
+    const size_t end = line.find("%)"), begin = line.rfind(", ", end);
+    if (end == std::string_view::npos || begin == std::string_view::npos) return std::nullopt;
+    const double percent = std::strtod(std::string(line.substr(begin + 2, end - begin - 2)).c_str(), nullptr);
+    return percent >= 0 && percent <= 100 ? std::optional<int64_t>(static_cast<int64_t>(percent))
+                                          : std::nullopt;
+}
+
+}  // namespace
+
+std::string dangerous_setting(std::string_view configuration) {
+    for (const auto& line : lines_of(configuration)) {
+        const std::string setting = trimmed(line);
+        for (const char* name : {"link-", "tablespace-map"}) {
+            if (setting.starts_with(name)) return one_line(trimmed(setting.substr(0, setting.find('='))), 40);
+        }
+    }
+    return {};
+}
+
+std::optional<Failure> PgBackRest::open(const Context& context, std::optional<PgBackRest>& opened) {
+    const auto text = base::read_file(configuration_file(context));
+    if (!text)
+        return Failure{"RepositorySecretMissing",
+                       "the Secret of `spec.pointInTimeRecovery.pgBackRest`, or its key \"pgbackrest.conf\", "
+                       "is missing",
+                       true};
+    if (const std::string setting = dangerous_setting(*text); !setting.empty())
+        return Failure{"RepositoryRefused", "pgbackrest.conf must not set `" + setting + "`"};
+    forget_environment();
+    opened = PgBackRest(context);
+    return std::nullopt;
+}
+
+std::string PgBackRest::folder() const {
+    return context_->surroundings.temporary_directory + "/dbrestore-pgbackrest";
+}
+
+std::vector<std::string> PgBackRest::command(std::vector<std::string> arguments) const {
+    arguments.insert(arguments.begin(),
+                     {context_->surroundings.pgbackrest_program, "--config=" + configuration_file(*context_),
+                      "--stanza=" + context_->request.stanza, "--log-level-file=off"});
+    return arguments;
+}
+
+std::optional<Failure> PgBackRest::run(const std::string& what, base::ProcessSpec& spec,
+                                       int& exit_code) const {
+    std::string first_error;
+    LineSplitter lines(max_log_line_bytes);
+    spec.on_stderr = [&](std::string_view text) {
+        lines.feed(text, [&](std::string_view line) {
+            const size_t at = line.find("ERROR: ");
+            if (at != std::string_view::npos && first_error.empty()) first_error = line.substr(at + 7);
+        });
+    };
+    const auto end = base::run_process(spec);
+    if (!end) return Failure{"RepositoryUnreadable", what + ": " + to_text(end.error())};
+    exit_code = end->exit_code;
+    if (end->ok()) return std::nullopt;
+    // It redacts secrets itself.
+    const std::string why = first_error.empty() ? to_text(*end) : one_line(first_error, max_told_bytes);
+    return Failure{"RepositoryUnreadable", what + ": " + why, true};
+}
+
+std::optional<Failure> PgBackRest::list(std::vector<BackupSet>& sets) const {
+    base::ProcessSpec spec;
+    spec.arguments =
+        command({"--log-level-console=off", "--log-level-stderr=error", "--output=json", "info"});
+    std::string text;
+    spec.on_stdout = [&](std::string_view piece) {
+        text.append(piece.substr(0, max_info_bytes - std::min(max_info_bytes, text.size())));
+    };
+    int exit_code = 0;
+    if (auto failure = run("cannot list the backups of the repository", spec, exit_code)) return failure;
+    return backup_sets_from_info(text, context_->request.stanza, sets);
+}
+
+std::optional<Failure> PgBackRest::restore(const BackupSet& set, const std::string& directory,
+                                           int64_t percent_of_step) const {
+    base::ProcessSpec spec;
+    // Whatever the backup links to lies in the folder itself; tablespaces would lie in one of ours.
+    spec.arguments =
+        command({"--log-level-console=detail", "--log-level-stderr=error", "--pg1-path=" + directory,
+                 "--lock-path=" + folder() + "/lock", "--set=" + set.label,
+                 "--repo=" + std::to_string(set.repository), "--type=preserve", "--no-link-all",
+                 "--tablespace-map-all=" + folder() + "/tablespaces",
+                 "--process-max=" + std::to_string(std::min(usable_cpus(), most_workers)), "restore"});
+    LineSplitter lines(max_log_line_bytes);
+    const std::string summary = "copying " + human_size(set.size_bytes) + " of backup " + set.label;
+    spec.on_stdout = [&](std::string_view text) {
+        lines.feed(text, [&](std::string_view line) {
+            if (const auto percent = percent_in(line))
+                context_->report.progress(summary, *percent * percent_of_step / 100);
+        });
+    };
+    int exit_code = 0;
+    return run("cannot restore backup " + set.label, spec, exit_code);
+}
+
+std::vector<std::string> PgBackRest::archive_get(const std::string& data_directory) const {
+    return command({"--log-level-console=off", "--log-level-stderr=error", "--pg1-path=" + data_directory,
+                    "--lock-path=" + folder() + "/lock", "--no-archive-async", "archive-get"});
+}
+
+std::optional<Failure> PgBackRest::fetch(const std::string& name, const std::string& data_directory,
+                                         std::optional<std::string>& content) const {
+    std::error_code ignored;
+    std::filesystem::create_directories(folder(), ignored);
+    const std::string path = folder() + "/" + name;
+    base::ProcessSpec spec;
+    spec.arguments = archive_get(data_directory);
+    spec.arguments.insert(spec.arguments.end(), {name, path});
+    content.reset();
+    int exit_code = 0;
+    auto failure = run("cannot read " + name + " of the archive", spec, exit_code);
+    if (failure && exit_code == exit_not_archived) return std::nullopt;
+    if (failure) return failure;
+    auto text = base::read_file(path);
+    std::filesystem::remove(path, ignored);
+    if (!text) return backups::to_failure(text.error());
+    content = std::move(*text);
+    return std::nullopt;
+}
+
+std::string PgBackRest::restore_command(const std::string& tree, const std::string& other_tree) const {
+    std::string text;
+    for (const auto& word : archive_get(tree)) text += quote_for_server(word) + " ";
+    text += "\"%f\" \"%p\"; code=$?; ";
+    text +=
+        "[ $code -le " + std::to_string(exit_not_archived) + " ] || exit " + exit_that_ends_the_server + "; ";
+    text += "[ $code -eq 0 ] || exec cp " + quote_for_server(other_tree + "/pg_wal/") +
+            "\"%f\" \"%p\" 2>/dev/null; ";
+    return text + "exit 0";
+}
+
+}  // namespace dbrestore::agent

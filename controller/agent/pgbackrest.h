@@ -1,0 +1,51 @@
+#pragma once
+// The bundle's pgBackRest, with the configuration that the kubelet mounts from a Secret.
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/backup_set.h"
+#include "agent/surroundings.h"
+#include "base/process.h"
+
+namespace dbrestore::agent {
+
+// A setting by which a restore would write outside of its own folder; empty where there is none.
+std::string dangerous_setting(std::string_view configuration);
+
+class PgBackRest {
+public:
+    // Failures: RepositorySecretMissing, which may pass; RepositoryRefused.
+    static std::optional<backups::Failure> open(const Context& context, std::optional<PgBackRest>& opened);
+
+    // Failures: those of backup_sets_from_info; RepositoryUnreadable.
+    std::optional<backups::Failure> list(std::vector<BackupSet>& sets) const;
+
+    // Into an empty folder, with nothing outside of it touched. Tells how far it is, up to `percent_of_step`.
+    // Failures: RepositoryUnreadable, which may pass.
+    std::optional<backups::Failure> restore(const BackupSet& set, const std::string& directory,
+                                            int64_t percent_of_step) const;
+
+    // A file of the WAL archive, such as "00000002.history"; nothing where the archive has none of the name.
+    // `data_directory`: of that server. Failures: as above.
+    std::optional<backups::Failure> fetch(const std::string& name, const std::string& data_directory,
+                                          std::optional<std::string>& content) const;
+
+    // For a server on `tree`. What is not archived is looked for in the pg_wal of `other_tree`. Where
+    // the repository cannot be read the server ends: it must not take that for the end of WAL.
+    std::string restore_command(const std::string& tree, const std::string& other_tree) const;
+
+private:
+    explicit PgBackRest(const Context& context) : context_(&context) {}
+    std::vector<std::string> command(std::vector<std::string> arguments) const;
+    std::vector<std::string> archive_get(const std::string& data_directory) const;
+    std::optional<backups::Failure> run(const std::string& what, base::ProcessSpec& spec,
+                                        int& exit_code) const;
+    std::string folder() const;
+
+    const Context* context_;
+};
+
+}  // namespace dbrestore::agent

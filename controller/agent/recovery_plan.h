@@ -1,0 +1,31 @@
+#pragma once
+// From which backup, and along which timeline, a server is taken to a point in time.
+
+#include <optional>
+#include <string>
+
+#include "agent/journal.h"
+#include "agent/pgbackrest.h"
+
+namespace dbrestore::agent {
+
+struct RecoveryPlan {
+    std::optional<PgBackRest> repository;
+    BackupSet set;
+    Timeline timeline;           // on which WAL is replayed
+    int64_t live_timeline = 0;   // of the database as it is
+    uint64_t live_lsn = 0;       // that its WAL reaches at least
+    std::string data_directory;  // where its files are now
+};
+
+// Tablespaces, and pg_wal as a link: the copy would hold as plain folders what lies on other volumes.
+// Failures: VolumeLayout.
+std::optional<backups::Failure> refuse_other_volumes(const std::string& data_directory);
+
+// Reads the data directory and the repository, and changes neither. Failures: BadRequest; BadTarget;
+// TargetTooLate; VolumeLayout; ControlFileUnreadable; TimelineNotFound; those of PgBackRest and
+// choose_backup_set.
+std::optional<backups::Failure> plan_recovery(const Context& context, const WorkFolder& folder,
+                                              const std::string& data_directory, RecoveryPlan& plan);
+
+}  // namespace dbrestore::agent

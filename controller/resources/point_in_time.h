@@ -1,0 +1,40 @@
+#pragma once
+// A point in time to which a whole server is taken back (spec.pointInTime), and the one that was reached.
+
+#include <cstdint>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+
+namespace dbrestore::resources {
+
+struct PointInTime {
+    std::string time;  // RFC 3339, at most microseconds; as written, since base::Time would cut it
+    std::string lsn, xid, name;
+    bool immediate = false, latest = false;
+    bool exclusive = false;
+    int64_t timeline = 0;  // 0: the one that was live at `time`, or the live one
+
+    bool operator==(const PointInTime&) const = default;
+};
+
+struct RecoveredTo {
+    std::string time;  // of the last transaction that is there, in UTC; empty where none was replayed
+    std::string lsn;
+    int64_t timeline = 0;  // that begins there
+
+    bool operator==(const RecoveredTo&) const = default;
+};
+
+// What the point must be and is not; nothing where it is right.
+std::optional<std::string> what_is_wrong(const PointInTime& target);
+
+// What a person calls it: "2026-11-22T10:00:00Z", "just before transaction 742 on timeline 2".
+std::string to_text(const PointInTime& target);
+
+nlohmann::json to_json(const PointInTime& target);
+PointInTime point_in_time_from_json(const nlohmann::json& document);
+nlohmann::json to_json(const RecoveredTo& reached);
+RecoveredTo recovered_to_from_json(const nlohmann::json& document);
+
+}  // namespace dbrestore::resources

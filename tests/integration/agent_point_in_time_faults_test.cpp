@@ -1,0 +1,159 @@
+// The steps that exchange the old files and the copy, killed or failing at each call by which they change
+// files or steer a server: the server is completely the old or completely the new one afterwards.
+#include <algorithm>
+#include <filesystem>
+
+#include "base/files.h"
+#include "integration/agent_faults.h"
+#include "integration/point_in_time_fixture.h"
+
+namespace dbrestore::tests {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr int64_t old_row = 12, new_row = 6;
+
+// What runs before the step, each to its end; `served`: a server has run on the copy, and archived.
+struct Exchange {
+    const char* name;
+    std::vector<const char*> before;
+    bool served;
+    const char* step;
+};
+
+const std::vector<Exchange>& exchanges() {
+    static const std::vector<Exchange> all{
+        {"Prepare", {}, false, "prepare"},
+        {"Commit", {"prepare"}, false, "commit"},
+        {"RollbackOfPrepared", {"prepare"}, false, "rollback"},
+        {"RollbackOfCommitted", {"prepare", "commit"}, false, "rollback"},
+        {"RollbackOfServed", {"prepare", "commit"}, true, "rollback"},
+    };
+    return all;
+}
+
+// A fault at a call.
+struct Point {
+    Fault fault = Fault::none;
+    size_t number = 0;
+    std::string call;
+};
+
+constexpr Fault faults[] = {Fault::kill, Fault::kill_steering, Fault::no_space, Fault::io_error};
+
+class AgentPointInTimeFaults : public PointInTimeTest, public testing::WithParamInterface<Exchange> {
+protected:
+    void SetUp() override {
+        PointInTimeTest::SetUp();
+        write_rows(old_row);
+        target_ = at_time(committed_at(new_row), 1);
+        stop_server();
+        keep(data_directory(), folder() + "/kept");
+        keep(repository(), folder() + "/kept-repository");
+    }
+
+    static void keep(const std::string& from, const std::string& to) {
+        fs::remove_all(to);
+        ASSERT_EQ(run_as_postgres({"cp", "-a", from, to}).exit_code, 0);
+    }
+
+    void must(const std::string& step) {
+        const AgentRun ran = run_for(step, target_);
+        ASSERT_TRUE(ran.is_done()) << step << ": " << to_text(ran);
+    }
+
+    void begin(const Exchange& exchange) {
+        stop_server();
+        pod_uid_ = "pod-1";
+        attempt_ = 1;
+        keep(folder() + "/kept", data_directory());
+        keep(folder() + "/kept-repository", repository());
+        for (const char* step : exchange.before) must(step);
+        if (!exchange.served) return;
+        start_server();
+        archive_all();
+        stop_server();
+    }
+
+    TracedEnd run_faulty(const Exchange& exchange, Fault fault, size_t number) {
+        const auto asked = request_for(exchange.step, target_);
+        TracedSpec spec;
+        spec.arguments = as_postgres({agent_program(), asked.step});
+        spec.environment = environment_of(asked);
+        spec.traced_program = agent_program();
+        spec.out_path = folder() + "/out.log";
+        spec.err_path = folder() + "/err.log";
+        return run_traced(spec, fault, number);
+    }
+
+    // All points where the step can be hit, or a sample. Of the thousand files that are removed one after the
+    // other, the first stands for all.
+    std::vector<Point> choose(const Exchange& exchange) {
+        begin(exchange);
+        const TracedEnd whole = run_faulty(exchange, Fault::none, 0);
+        EXPECT_EQ(whole.exit_code, 0);
+        std::vector<Point> points;
+        for (const Fault fault : faults) {
+            bool removes = false;
+            for (size_t i = 0; i < whole.calls_of(fault).size(); ++i) {
+                const std::string& call = whole.calls_of(fault)[i];
+                if (!removes || !call.starts_with("unlink ")) points.push_back({fault, i + 1, call});
+                removes = call.starts_with("unlink ");
+            }
+        }
+        EXPECT_GT(points.size(), 10u);
+        std::mt19937 random(faults_seed());
+        std::ranges::shuffle(points, random);
+        if (!all_faults()) points.resize(std::min<size_t>(points.size(), 2));
+        return points;
+    }
+
+    void expect_served(int64_t row, bool keeps_old_files) {
+        if (HasFatalFailure()) return;
+        const std::string work = data_directory() + "/.dbrestore";
+        EXPECT_FALSE(fs::exists(work + "/ballast"));
+        EXPECT_TRUE(!fs::exists(work + "/tree") || fs::is_empty(work + "/tree"));
+        EXPECT_EQ(fs::exists(work + "/beside-" + restore_uid_), keeps_old_files);
+        start_server();
+        EXPECT_EQ(last_row(), row);
+        EXPECT_EQ(sql("SELECT count(*) FROM rows"), std::to_string(row));
+        stop_server();
+    }
+
+    void finish(const Exchange& exchange, bool go_on) {
+        pod_uid_ = "pod-2";
+        attempt_ = 2;
+        const std::string step = exchange.step;
+        if (step != "rollback" && go_on) {
+            if (step == "prepare") must("prepare");
+            must("commit");
+            return expect_served(new_row, true);
+        }
+        must("rollback");
+        expect_served(old_row, false);
+    }
+
+    resources::PointInTime target_;
+};
+
+TEST_P(AgentPointInTimeFaults, LeaveOldOrNewDataWhole) {
+    const Exchange& exchange = GetParam();
+    for (const auto& [fault, number, call] : choose(exchange)) {
+        const bool go_on = (number + faults_seed()) % 2 == 0;
+        SCOPED_TRACE(std::string(to_text(fault)) + " at call " + std::to_string(number) + ", " + call +
+                     ", then " + (go_on ? "on" : "back"));
+        begin(exchange);
+        const TracedEnd end = run_faulty(exchange, fault, number);
+        const bool kills = fault == Fault::kill || fault == Fault::kill_steering;
+        EXPECT_EQ(end.signal, kills && end.injected ? SIGKILL : 0);
+        finish(exchange, go_on);
+        if (HasFailure()) return;
+    }
+}
+
+INSTANTIATE_TEST_SUITE_P(Steps, AgentPointInTimeFaults, testing::ValuesIn(exchanges()),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+}  // namespace
+}  // namespace dbrestore::tests

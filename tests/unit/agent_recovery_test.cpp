@@ -1,0 +1,141 @@
+// Timelines, and the settings and the proof of a recovery.
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+#include "agent/pgbackrest.h"
+#include "agent/recovery.h"
+
+namespace dbrestore::agent {
+namespace {
+
+using resources::PointInTime;
+
+TEST(Timelines, PositionsAreReadAsPostgresqlWritesThem) {
+    EXPECT_EQ(lsn_from_text("0/16B3748"), std::optional<uint64_t>(0x16B3748));
+    EXPECT_EQ(lsn_from_text("1A/0"), std::optional<uint64_t>(0x1A00000000));
+    EXPECT_EQ(lsn_to_text(0x1A016B3748), "1A/16B3748");
+    for (const char* text : {"", "/", "0", "0/", "/0", "0/123456789", "0/x", "-1/0", "0/ 1", "0/1/2"})
+        EXPECT_FALSE(lsn_from_text(text)) << text;
+}
+
+TEST(Timelines, AHistoryTellsTheAncestors) {
+    const auto timeline = timeline_from_history(10,
+                                                "# a comment\n1\t0/5000000\tbefore 2026-11-22 "
+                                                "10:00:00+00\n\n4\t1/6000000\tat restore point \"a b\"\n");
+    ASSERT_TRUE(timeline);
+    ASSERT_EQ(timeline->forks.size(), 2u);
+    EXPECT_EQ(timeline->forks[1].parent, 4);
+    EXPECT_EQ(timeline->forks[1].lsn, 0x106000000u);
+    EXPECT_EQ(timeline->forks[1].reason, "at restore point \"a b\"");
+    EXPECT_EQ(history_file(10), "0000000A.history");
+}
+
+TEST(Timelines, AHistoryThatIsNoneIsRefused) {
+    for (const char* text : {"", "1", "1\t", "1\t0/5\n1\t0/6\n", "2\t0/5\n1\t0/6\n", "3\t0/5\n", "0\t0/5\n",
+                             "-1\t0/5\n", "x\t0/5\n", "1 0/5\n", "1\t0\n"})
+        EXPECT_FALSE(timeline_from_history(3, text)) << text;
+}
+
+TEST(Timelines, ATimeAloneTellsTheTimeline) {
+    const std::vector<LiveTimeline> timelines{{2, 1, "2026-11-22T10:00:00.500000Z"},
+                                              {4, 2, "2026-11-22T12:00:00.000000Z"}};
+    const auto read = live_timelines_from_text(to_text(timelines));
+    ASSERT_TRUE(read);
+    EXPECT_EQ(*read, timelines);
+    EXPECT_EQ(timeline_at(timelines, "2026-11-22T10:00:00Z", 4), 1) << "before the first";
+    EXPECT_EQ(timeline_at(timelines, "2026-11-22T10:00:00.5Z", 4), 2);
+    EXPECT_EQ(timeline_at(timelines, "2026-11-22T12:59:59+01:00", 4), 2);
+    EXPECT_EQ(timeline_at(timelines, "2026-11-22T12:00:00Z", 4), 4);
+    EXPECT_EQ(timeline_at({}, "2026-11-22T12:00:00Z", 7), 7);
+    for (const char* text : {"{}", "[1]", R"([{"id":2,"parent":1}])",
+                             R"([{"id":0,"parent":1,"liveFrom":"2026-11-22T10:00:00Z"}])"})
+        EXPECT_FALSE(live_timelines_from_text(text)) << text;
+}
+
+std::string value_of(const Settings& settings, const std::string& name) {
+    std::string value = "is not set";
+    for (const auto& [key, text] : settings) {
+        if (key == name) value = text;
+    }
+    return value;
+}
+
+TEST(Recovery, TheTargetIsTheLastOfTheTargetsThatAreSet) {
+    PointInTime target;
+    target.time = "2026-11-22T10:00:00.123456Z";
+    target.exclusive = true;
+    const Settings settings = recovery_settings(target, 7, "fetch");
+    EXPECT_EQ(settings.back(),
+              (Settings::value_type{"recovery_target_time", "2026-11-22T10:00:00.123456+00:00"}));
+    EXPECT_EQ(value_of(settings, "recovery_target"), "");
+    EXPECT_EQ(value_of(settings, "recovery_target_xid"), "");
+    EXPECT_EQ(value_of(settings, "recovery_target_timeline"), "7");
+    EXPECT_EQ(value_of(settings, "recovery_target_inclusive"), "off");
+    EXPECT_EQ(value_of(settings, "restore_command"), "fetch");
+    EXPECT_EQ(value_of(settings, "archive_mode"), "on");
+}
+
+TEST(Recovery, OnlyWhatPostgresqlWroteOfItsEndProvesThatTheTargetWasReached) {
+    struct Case {
+        PointInTime target;
+        const char* right;
+        std::vector<const char*> wrong;
+    };
+    PointInTime time, lsn, xid, name, immediate, latest;
+    time.time = "2026-11-22T10:00:00Z";
+    lsn.lsn = "0/5000000";
+    xid.xid = "742";
+    name.name = "a";
+    immediate.immediate = true;
+    latest.latest = true;
+    const char* const no_target = "no recovery target specified";
+    const std::vector<Case> cases{
+        {time, "before 2026-11-22 10:00:00.5+00", {no_target, "", "at restore point \"a\""}},
+        {lsn, "after LSN 0/5000000", {no_target, "before 2026-11-22 10:00:00.5+00"}},
+        {xid, "after transaction 742", {no_target, "after LSN 0/5000000"}},
+        {name, "at restore point \"a\"", {no_target, "at restore point \"ab\""}},
+        {immediate, "reached consistency", {no_target}},
+        {latest, no_target, {"reached consistency", ""}},
+    };
+    for (const auto& [target, right, wrong] : cases) {
+        EXPECT_TRUE(has_reached(target, {1, 5, right})) << right;
+        for (const char* reason : wrong) EXPECT_FALSE(has_reached(target, {1, 5, reason})) << reason;
+    }
+}
+
+TEST(Repository, SettingsThatWriteElsewhereAreRefused) {
+    EXPECT_EQ(dangerous_setting("[global]\nrepo1-path=/repository\n# link-all=y\n[shop]\npg1-path=/a"), "");
+    EXPECT_EQ(dangerous_setting("[global]\n  link-all = y\n"), "link-all");
+    EXPECT_EQ(dangerous_setting("[shop:restore]\nlink-map=pg_wal=/live/pg_wal\n"), "link-map");
+    EXPECT_EQ(dangerous_setting("tablespace-map-all=/live\n"), "tablespace-map-all");
+    EXPECT_EQ(dangerous_setting("tablespace-map=1=/live\n"), "tablespace-map");
+}
+
+TEST(PointInTime, MustSayOneTargetThatPostgresqlTakesAsItIs) {
+    const auto wrong = [](const char* text) {
+        return resources::what_is_wrong(resources::point_in_time_from_json(nlohmann::json::parse(text)));
+    };
+    for (const char* right :
+         {R"({"time":"2026-11-22T10:00:00.123456+01:00"})", R"({"lsn":"0/16B3748","exclusive":true})",
+          R"({"xid":"742"})", R"({"name":"before: it's"})", R"({"immediate":true})",
+          R"({"latest":true,"timeline":3})"})
+        EXPECT_FALSE(wrong(right)) << right;
+    for (const char* bad :
+         {R"({})", R"({"time":"2026-11-22T10:00:00Z","lsn":"0/1"})", R"({"time":"yesterday"})",
+          R"({"time":"2026-11-22T10:00:00"})", R"({"time":"2026-11-22T10:00:00.1234567Z"})",
+          R"({"lsn":"16B3748"})", R"({"lsn":"0/123456789"})", R"({"xid":"7 42"})", R"({"xid":"-1"})",
+          R"({"latest":true,"exclusive":true})", R"({"latest":true,"timeline":-1})"})
+        EXPECT_TRUE(wrong(bad)) << bad;
+}
+
+TEST(PointInTime, ComesBackAsItWasWritten) {
+    const auto document = nlohmann::json::parse(
+        R"({"time":"2026-11-22T10:00:00.123456Z","exclusive":true,"timeline":4294967295})");
+    EXPECT_EQ(to_json(resources::point_in_time_from_json(document)), document);
+    const resources::RecoveredTo reached{"2026-11-22T09:59:59.999999Z", "0/5000000", 2};
+    EXPECT_EQ(resources::recovered_to_from_json(to_json(reached)), reached);
+}
+
+}  // namespace
+}  // namespace dbrestore::agent
