@@ -325,6 +325,10 @@ Plan starting(const World& world) {
         return save(world, std::move(status), {},
                     "the database's pod is ready; verifying through the network");
     }
+    // Raised by a rollback that came too late. Whoever takes over would roll back behind it.
+    if (world.server && world.server->lock.fence) {
+        if (auto plan = let_run(world)) return *plan;
+    }
     const auto* pod = ready_database_pod(world);
     const bool asked = status.step->name == "verify-live" && !status.step->job_uid.empty();
     if (pod == nullptr && !asked) {
