@@ -83,6 +83,7 @@ decide::ServerWorld stopped_too_late() {
 
 TEST(Server, starts_again_what_a_paused_controller_stopped_after_its_restore) {
     decide::ServerWorld world = stopped_too_late();
+    world.fresh = false;
     EXPECT_EQ(told(decide::decide_server(world)), "LookFresh");
     world.fresh = true;
     EXPECT_EQ(told(decide::decide_server(world)), "Scale(1) Speak(StoppedTooLate)");
