@@ -47,11 +47,12 @@ struct Journal {
     bool physical = false;  // the whole server is taken to a point in time, by a copy beside it
     // From the commit on, which folder holds what. The one that lies beside tells whether they were
     // exchanged.
-    TreeId old_tree, copy;
-    int64_t old_timeline = 0;             // that was live before
-    resources::RecoveredTo recovered_to;  // once prepared
-    bool copy_served = false;             // on the way back: a server has run on the copy since the commit
-    std::string copy_control;  // digest of the copy's pg_control at the commit: a server that ran changes it
+    TreeId old_tree{}, copy{};
+    int64_t old_timeline = 0;               // that was live before
+    resources::RecoveredTo recovered_to{};  // once prepared
+    bool copy_served = false;               // on the way back: a server has run on the copy since the commit
+    std::string
+        copy_control{};  // digest of the copy's pg_control at the commit: a server that ran changes it
 
     bool at_work() const { return state != State::rolled_back && state != State::committed; }
 };

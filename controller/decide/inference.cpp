@@ -204,7 +204,7 @@ private:
         bool above = false;
         for (const auto& mount : list_at(container_, "volumeMounts")) {
             const std::string path = without_trailing_slash(text_at(mount, "mountPath"));
-            if (path == of_before) return path;
+            if (path == of_before) return folder + "/data";
             above = above || within(folder, path);
         }
         const int major = major_version_of(inferred_.image);
