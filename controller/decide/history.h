@@ -12,10 +12,4 @@ namespace dbrestore::decide {
 resources::ServerStatus with_history_of(const resources::DatabaseRestore& restore,
                                         resources::ServerStatus status);
 
-// The size that the workload gets back where the operator scaled it to 0 after the restore that wanted this
-// had ended: a controller was paused in the middle of the request, and another one went on meanwhile. Nothing
-// where anybody else scaled it, or it was 0 before. Speaks of a workload that no running restore has stopped.
-std::optional<int64_t> size_before_late_stop(const resources::PostgresServer& server,
-                                             const resources::Workload& workload);
-
 }  // namespace dbrestore::decide

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "decide/history.h"
 #include "decide/narrate.h"
 #include "decide/steps.h"
 #include "decide/undo.h"
@@ -90,8 +89,7 @@ Plan judge_preflight(const World& world, RestoreStatus status, const AgentResult
         status.source_name = result.chosen->name;
         status.source_identity = result.chosen->identity;
     }
-    status.original_replicas =
-        size_before_late_stop(*world.server, *world.workload).value_or(world.workload->replicas);
+    status.original_replicas = world.workload->replicas;
     status.plan = resources::RestorePlan{steps_of_plan(world), result.what_is_lost, result.estimated_seconds,
                                          result.bytes};
     note(status, world, "Validated", Truth::yes, "ChecksPassed",

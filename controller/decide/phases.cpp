@@ -210,8 +210,7 @@ Plan stopping(const World& world) {
             if (quiesce.plan) return *quiesce.plan;  // how it ended is of no matter: the stop works without
         }
         if (!world.fresh) return look_fresh("looking once more before anything is stopped");
-        status.original_replicas =
-            size_before_late_stop(*world.server, *world.workload).value_or(world.workload->replicas);
+        status.original_replicas = world.workload->replicas;
         status.stop_time = world.now;
         return save(world, std::move(status), {}, "stopping the database");
     }

@@ -37,17 +37,6 @@ std::optional<Plan> raise_fence(const World& world) {
     return save_lock(world, fence, "raising the fence");
 }
 
-std::optional<Plan> scale_down(const World& world) {
-    if (world.workload->replicas == 0) return std::nullopt;
-    if (!world.fresh) return look_fresh("scaling the database to 0");
-    if (world.workload->when_scaled == "Delete") {
-        return hold(world, "ClaimWouldBeDeleted",
-                    "`whenScaled` was set to Delete: stopping would delete the volume; it must be Retain",
-                    10s);
-    }
-    return Plan{{Scale{0}}, "scaling the database to 0", false, 1000ms};
-}
-
 std::optional<Plan> wait_for_foreign_pods(const World& world) {
     const auto foreign = foreign_pods(world);
     if (foreign.empty()) return std::nullopt;
@@ -76,6 +65,17 @@ std::optional<Plan> wait_for_server(const World& world) {
                     "DatabaseRestore \"" + holder->name + "\" holds the lock; waiting until it has ended",
                     10s);
     return std::nullopt;
+}
+
+std::optional<Plan> scale_down(const World& world) {
+    if (world.workload->replicas == 0) return std::nullopt;
+    if (!world.fresh) return look_fresh("scaling the database to 0");
+    if (world.workload->when_scaled == "Delete") {
+        return hold(world, "ClaimWouldBeDeleted",
+                    "`whenScaled` was set to Delete: stopping would delete the volume; it must be Retain",
+                    10s);
+    }
+    return Plan{{Scale{0}}, "scaling the database to 0", false, 1000ms};
 }
 
 std::optional<Plan> bring_to_rest(const World& world) {

@@ -17,6 +17,9 @@ std::optional<Plan> wait_for_server(const World& world);
 // Fence up, workload at 0, nobody else on the volume. Nothing where all of that holds, seen fresh.
 std::optional<Plan> bring_to_rest(const World& world);
 
+// Workload at 0, decided on a fresh look; nothing where it is.
+std::optional<Plan> scale_down(const World& world);
+
 // The same for a phase that may have a Job under way: then only fence and size are kept up.
 std::optional<Plan> keep_at_rest(const World& world);
 

@@ -57,6 +57,13 @@ Plan rolling_back(const World& world) {
         return *plan;
     if (!status.stop_time) return finish_rolled_back(world, std::move(status));  // nothing was stopped
     if (!resources::condition_is(status.conditions, "DatabaseStopped", Truth::yes)) {
+        // With the fence up a leader that is paused may be about to scale, and would do so once all is over.
+        // Of two who scale the workload's resourceVersion refuses the later one, so the stop is carried out.
+        // As it does where somebody has set whenScaled since.
+        if (holds_lock(world) && world.server->lock.fence && world.workload &&
+            world.workload->when_scaled != "Delete") {
+            if (auto plan = scale_down(world)) return *plan;
+        }
         return begin_stage(world, std::move(status), "restart",
                            "the data was not touched; starting");  // no Job has written yet
     }

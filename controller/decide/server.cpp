@@ -151,18 +151,6 @@ void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
     look_again(plan, 2s);
 }
 
-std::optional<Plan> start_again(const ServerWorld& world) {
-    if (world.server.lock.active_restore || !world.workload) return std::nullopt;
-    const auto size = size_before_late_stop(world.server, *world.workload);
-    if (!size) return std::nullopt;
-    if (!world.fresh) return look_fresh("the database is stopped, and no restore runs");
-    const std::string message =
-        "a controller that had been paused scaled the workload to 0 after its restore had "
-        "ended; it is scaled to " +
-        std::to_string(*size) + " again";
-    return Plan{{Scale{*size}, Speak{true, "StoppedTooLate", message}}, message, false, 1s};
-}
-
 }  // namespace
 
 ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerStatus status) {
@@ -176,7 +164,6 @@ ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerSt
     entry.database = restore.status.replaced_database.empty() ? restore.spec.logical_database
                                                               : restore.status.replaced_database;
     entry.completion_time = restore.status.completion_time.value_or(base::Time{});
-    if (restore.status.stop_time) entry.original_replicas = restore.status.original_replicas;
     if (restore.status.previous_data && restore.status.previous_data->available) {
         entry.previous_database = restore.status.previous_data->database;
         entry.previous_size_bytes = restore.status.previous_data->size_bytes;
@@ -200,17 +187,6 @@ ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerSt
     return status;
 }
 
-std::optional<int64_t> size_before_late_stop(const PostgresServer& server,
-                                             const resources::Workload& workload) {
-    if (workload.replicas != 0 || !workload.scaled_by_operator) return std::nullopt;
-    const auto& history = server.status.history;
-    const auto last = std::ranges::find_if(history.rbegin(), history.rend(), [](const HistoryEntry& entry) {
-        return entry.original_replicas.has_value();
-    });
-    if (last == history.rend() || *last->original_replicas == 0) return std::nullopt;
-    return last->original_replicas;
-}
-
 Plan decide_server(const ServerWorld& world) {
     if (world.server.meta.deleting && (world.namespace_terminating || !world.server.lock.active_restore)) {
         // In a terminating namespace nothing can be repaired any more; elsewhere nothing is left to repair.
@@ -226,7 +202,6 @@ Plan decide_server(const ServerWorld& world) {
         if (!world.fresh) return look_fresh("no restore holds the lock any more");
         return {{RemoveFinalizers{}}, "no restore holds the lock any more", false, std::nullopt};
     }
-    if (auto plan = start_again(world)) return *plan;
     Plan plan{{}, "nothing to do", false, std::nullopt};
     ServerStatus status = observed_status(world);
     rebuild_history(world, status);

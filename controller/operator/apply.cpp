@@ -71,7 +71,6 @@ Status Applier::apply(decide::ServerWorld& world, const decide::Plan& plan) {
     World of_server;
     of_server.restore.meta.namespace_name = world.server.meta.namespace_name;
     of_server.server = world.server;
-    of_server.workload = world.workload;
     return apply(of_server, plan);
 }
 
@@ -197,7 +196,8 @@ Status Applier::create_job(const json& manifest) {
 
 Status Applier::scale(const resources::Workload& workload, int64_t replicas) {
     // Only as what was checked: a change in between (whenScaled!) is a conflict, and everything is looked at
-    // again. Where nobody wrote since, a controller that was paused scales late: size_before_late_stop.
+    // again. So a controller that was paused since scales nothing: whoever
+    // went on meanwhile has scaled too.
     const json patch{{"metadata", {{"resourceVersion", workload.meta.resource_version}}},
                      {"spec", {{"replicas", replicas}}}};
     const auto scaled = client_.merge_patch(workload_resource(workload.kind), workload.meta.key(), "scale",
@@ -218,10 +218,10 @@ Status Applier::suspend(const resources::CronJob& cron_job, bool suspended) {
     return base::success();
 }
 
-// Of a restore that vanished its server tells, as of itself.
+// Of a restore that vanished its server tells.
 void Applier::speak(const World& world, const decide::Speak& event) {
-    const bool by_server = world.vanished || world.restore.meta.uid.empty();
-    const auto& meta = by_server ? world.server->meta : world.restore.meta;
+    const bool vanished = world.vanished;
+    const auto& meta = vanished ? world.server->meta : world.restore.meta;
     base::log(event.warning ? base::LogLevel::warning : base::LogLevel::info, event.message,
               {{"event", event.reason}});
     const std::string now = base::format_time_micro(clock_.now());
@@ -239,7 +239,7 @@ void Applier::speak(const World& world, const decide::Speak& event) {
                         {"note", note_of(event.message)},
                         {"regarding",
                          {{"apiVersion", resources::api_version},
-                          {"kind", by_server ? "PostgresServer" : "DatabaseRestore"},
+                          {"kind", vanished ? "PostgresServer" : "DatabaseRestore"},
                           {"name", meta.name},
                           {"namespace", meta.namespace_name},
                           {"uid", meta.uid}}}};

@@ -87,12 +87,6 @@ Workload workload_from_json(const nlohmann::json& object, const std::string& kin
     w.meta = meta_from_json(object);
     w.kind = kind;
     w.replicas = integer_at(object, "spec.replicas", 1);
-    w.scaled_by_operator =
-        std::ranges::any_of(list_at(object, "metadata.managedFields"), [](const nlohmann::json& entry) {
-            return text_at(entry, "manager") == operator_manager &&
-                   text_at(entry, "subresource") == "scale" &&
-                   present_at(entry, "fieldsV1.f:spec.f:replicas");
-        });
     w.status_replicas = integer_at(object, "status.replicas");
     w.when_scaled = text_at(object, "spec.persistentVolumeClaimRetentionPolicy.whenScaled", "Retain");
     w.selector = labels_at(object, "spec.selector.matchLabels");

@@ -49,8 +49,7 @@ struct Workload {
     ObjectMeta meta;
     std::string kind;  // StatefulSet or Deployment
     int64_t replicas = 1, status_replicas = 0;
-    bool scaled_by_operator = false;  // it wrote `replicas` last, and nobody since
-    std::string when_scaled;          // of persistentVolumeClaimRetentionPolicy: Retain or Delete
+    std::string when_scaled;         // of persistentVolumeClaimRetentionPolicy: Retain or Delete
     bool starts_beside_old = false;  // a change of the pod template starts a pod before the old one has ended
     Labels selector;
     nlohmann::json pod_spec;

@@ -69,7 +69,6 @@ HistoryEntry history_from_json(const nlohmann::json& item) {
     e.previous_database = text_at(item, "previousData.database");
     e.previous_size_bytes = integer_at(item, "previousData.sizeBytes");
     e.expiration_time = time_at(item, "previousData.expirationTime");
-    e.original_replicas = optional_integer(item, "originalReplicas");
     return e;
 }
 
@@ -79,7 +78,6 @@ nlohmann::json to_json(const HistoryEntry& e) {
                         {"result", e.result},
                         {"completionTime", base::format_time(e.completion_time)}};
     put(item, "database", e.database);
-    put(item, "originalReplicas", e.original_replicas);
     if (!e.previous_database.empty()) {
         auto& previous = item["previousData"];
         previous = {{"database", e.previous_database}, {"sizeBytes", e.previous_size_bytes}};

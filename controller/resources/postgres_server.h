@@ -80,7 +80,6 @@ struct HistoryEntry {
     std::string previous_database;
     int64_t previous_size_bytes = 0;
     std::optional<base::Time> expiration_time;
-    std::optional<int64_t> original_replicas;  // of the workload, before this restore stopped it
 
     bool operator==(const HistoryEntry&) const = default;
 };

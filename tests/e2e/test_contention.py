@@ -4,7 +4,6 @@ import contextlib
 import copy
 import os
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -88,21 +87,6 @@ def test_gitops_that_puts_the_replicas_back_every_second_does_no_harm(shop):
         restore = restores.of_shop(shop, copies.path).must_succeed(300)
         assert len(applied) > 5
     restores.must_have_outlived_a_scaling(shop, restore, copies)
-
-
-def test_what_a_paused_operator_stops_late_is_started_again(shop):
-    restores.of_shop(shop, shop.dump_and_change().path).must_succeed()
-    as_the_operator = ["--subresource=scale", "--field-manager=dbrestore", "--type=merge"]
-    to_zero = ["patch", "statefulset", shop.name, *as_the_operator, "--patch", '{"spec": {"replicas": 0}}']
-    kubectl(*to_zero, namespace=shop.namespace)
-    wait_for("the operator has started it again", lambda: shop.replicas() == 1)
-    shop.wait_ready()
-    kubectl("scale", "statefulset", shop.name, "--replicas=0", namespace=shop.namespace)
-    stays_for_seconds = 5
-    time.sleep(stays_for_seconds)
-    assert shop.replicas() == 0, "its owner's own wish"
-    kubectl("scale", "statefulset", shop.name, "--replicas=1", namespace=shop.namespace)
-    shop.wait_ready()
 
 
 def test_every_step_does_without_its_first_job(shop):

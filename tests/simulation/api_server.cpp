@@ -292,16 +292,7 @@ Response ApiServer::scale(const Target& target, const json& patch) {
     Collection& kind = *store_.collection(target.plural);
     Object& object = kind.objects.at(target.key());
     json document = object.document;
-    const int64_t replicas = resources::integer_at(patch, "spec.replicas");
-    if (resources::integer_at(document, "spec.replicas", 1) != replicas) {
-        // Whoever changes a value owns it.
-        document["metadata"]["managedFields"] =
-            json::array({{{"manager", target.parameter("fieldManager")},
-                          {"operation", "Update"},
-                          {"subresource", "scale"},
-                          {"fieldsV1", {{"f:spec", {{"f:replicas", json::object()}}}}}}});
-    }
-    document["spec"]["replicas"] = replicas;
+    document["spec"]["replicas"] = resources::integer_at(patch, "spec.replicas");
     const Answer answer = store_.replace(kind, object, std::move(document));
     const json scaled{{"kind", "Scale"},
                       {"apiVersion", "autoscaling/v1"},

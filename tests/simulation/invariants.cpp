@@ -301,12 +301,6 @@ void Invariants::restore_ended(const DatabaseRestore& restore) {
     keep(restore, until, until);
     if (success && restore.status.original_replicas.value_or(1) != 0 && !passed_live_.contains(uid))
         broken("a restore succeeds whose check through the network did not pass");
-    const json* workload =
-        store_.find("statefulsets", {restore.meta.namespace_name, restore.spec.server_name});
-    const bool is_at_zero = workload != nullptr && resources::integer_at(*workload, "spec.replicas", 1) == 0;
-    if (restore.status.stop_time && restore.status.original_replicas != 0 && is_at_zero &&
-        present_at(*workload, "metadata.managedFields"))
-        broken("a restore ends and leaves the database stopped");
     const Volume* volume = volume_of(restore.spec.server_name, restore.meta.namespace_name);
     if (volume == nullptr) return;
     const auto at = volume->databases.find("shop");

@@ -37,12 +37,6 @@ json workload(const Key& key, int64_t replicas, bool owner_known) {
               {"template", {{"spec", pod}}}}}};
 }
 
-void scale(json& document, int64_t replicas) {
-    if (document["spec"]["replicas"] == replicas) return;
-    document["spec"]["replicas"] = replicas;
-    document["metadata"].erase("managedFields");  // of which the simulation keeps the operator's only
-}
-
 }  // namespace
 
 void People::set_up(const Scenario& scenario) {
@@ -210,11 +204,11 @@ void People::act(Fault what) {
             return delete_a_job();
         case Fault::scaled_up:
             if (invariants_.wanted_replicas == 0) return;
-            return set_workload([](json& document) { scale(document, 1); });
+            return set_workload([](json& document) { document["spec"]["replicas"] = 1; });
         case Fault::scaled_down:
             if (deletes_claim) return;
             invariants_.wanted_replicas = -1;
-            return set_workload([](json& document) { scale(document, 0); });
+            return set_workload([](json& document) { document["spec"]["replicas"] = 0; });
         case Fault::set_to_delete_claim:
             if (!runs) return;  // it would delete the claim now, by this person's own hand
             set_workload([](json& document) {

@@ -270,8 +270,14 @@ TEST(RollingBack, touches_nothing_where_nothing_was_touched) {
         {"before the stop it just ends", before_the_stop(), "SaveRestore(Cancelled) Speak(Cancelled)",
          "Cancelled"},
         {"between the stop and the first Job that writes, the database is only started",
-         before_the_stop().asked_to_stop().with_fence(), "SaveRestore(RollingBack)", "RollingBack",
-         "was not touched"},
+         before_the_stop().asked_to_stop().with_fence().scaled_to(0), "SaveRestore(RollingBack)",
+         "RollingBack", "was not touched"},
+        {"a stop that a paused leader may be about to send is carried out first",
+         before_the_stop().asked_to_stop().with_fence(), "LookFresh"},
+        {"so that its request comes second, and is refused",
+         before_the_stop().asked_to_stop().with_fence().seen_fresh(), "Scale(0)"},
+        {"without the fence nobody is about to", before_the_stop().asked_to_stop(),
+         "SaveRestore(RollingBack)", "RollingBack", "was not touched"},
     });
 }
 
@@ -315,8 +321,7 @@ WorldBuilder over(Phase phase) {
 
 TEST(Ended, saves_the_history_and_frees_the_lock_last) {
     const auto known = [](World& w) {
-        w.server->status.history.push_back(
-            {"bring-it-back", restore_uid, "Succeeded", "", noon, "", 0, {}, {}});
+        w.server->status.history.push_back({"bring-it-back", restore_uid, "Succeeded", "", noon, "", 0, {}});
     };
     check({
         {"a success", over(Phase::succeeded), "SaveServer SaveLock(free) RemoveFinalizers"},
@@ -335,14 +340,12 @@ TEST(Ended, saves_the_history_and_frees_the_lock_last) {
     });
     const World given = over(Phase::succeeded).seen_fresh().where([](World& w) {
         w.restore.status.previous_data = resources::PreviousData{true, "old", 9, noon};
-        w.restore.status.stop_time = noon;
-        w.restore.status.original_replicas = 1;
     });
     const Plan plan = decide::decide(given);
     const auto& history = find_action<decide::SaveServer>(plan)->status.history;
     ASSERT_EQ(history.size(), 1u);
-    EXPECT_EQ(history[0], (resources::HistoryEntry{"bring-it-back", restore_uid, "Succeeded", "", noon, "old",
-                                                   9, noon, 1}));
+    EXPECT_EQ(history[0],
+              (resources::HistoryEntry{"bring-it-back", restore_uid, "Succeeded", "", noon, "old", 9, noon}));
 }
 
 TEST(Ended, shows_when_the_previous_data_is_gone) {
@@ -350,7 +353,7 @@ TEST(Ended, shows_when_the_previous_data_is_gone) {
         return a_restore().in(Phase::succeeded).executed().where([&](World& w) {
             w.restore.status.previous_data = resources::PreviousData{true, "old", 9, noon};
             w.server->status.history.push_back(
-                {"bring-it-back", restore_uid, "Succeeded", "", noon, database, 9, {}, {}});
+                {"bring-it-back", restore_uid, "Succeeded", "", noon, database, 9, {}});
         });
     };
     World kept = with_entry("old"), gone = with_entry("");

@@ -51,7 +51,7 @@ TEST(Pending, refuses_what_a_later_version_brings) {
 TEST(Pending, refuses_what_ran_already) {
     const auto history = [](const std::string& name, const std::string& result) {
         return a_restore().where([&](World& w) {
-            w.server->status.history.push_back({name, "other-uid", result, "", noon, "", 0, {}, {}});
+            w.server->status.history.push_back({name, "other-uid", result, "", noon, "", 0, {}});
         });
     };
     check({
@@ -298,21 +298,6 @@ TEST(Stopping, marks_checks_and_asks_before_anything_is_stopped) {
         {"the server is gone", stopping().executed().where([](World& w) { w.server.reset(); }), changed,
          "RollingBack", "gone"},
     });
-}
-
-// What a paused controller stopped late is at 0 by nobody's wish; otherwise this restore would leave it
-// there.
-TEST(Stopping, remembers_the_size_that_the_last_restore_gave_back) {
-    const auto original = [](bool scaled_by_operator) {
-        const World world =
-            stopping().executed().without_pods().scaled_to(0).seen_fresh().where([&](World& w) {
-                w.workload->scaled_by_operator = scaled_by_operator;
-                w.server->status.history.push_back({"earlier", "uid-1", "Succeeded", "", noon, "", 0, {}, 1});
-            });
-        return find_action<decide::SaveRestore>(decide::decide(world))->status.original_replicas;
-    };
-    EXPECT_EQ(original(true), 1);
-    EXPECT_EQ(original(false), 0);
 }
 
 TEST(Stopping, puts_the_fence_before_the_scaling_and_looks_fresh) {

@@ -69,40 +69,6 @@ TEST(Server, keeps_no_finalizer_for_which_no_restore_holds_the_lock) {
     EXPECT_FALSE(asks_for<decide::RemoveFinalizers>(decide::decide_server(world)));
 }
 
-decide::ServerWorld stopped_too_late() {
-    decide::ServerWorld world = a_server_world();
-    world.server.status = server_status_after(world);
-    world.workload->replicas = 0;
-    world.workload->scaled_by_operator = true;
-    world.server.status.history.push_back({"earlier", "uid-1", "Succeeded", "", noon, "", 0, {}, 3});
-    world.server.status.history.push_back(
-        {"bring-it-back", restore_uid, "Cancelled", "", noon, "", 0, {}, 1});
-    world.server.status.history.push_back({"refused", "uid-3", "Failed", "", noon, "", 0, {}, {}});
-    return world;
-}
-
-TEST(Server, starts_again_what_a_paused_controller_stopped_after_its_restore) {
-    decide::ServerWorld world = stopped_too_late();
-    world.fresh = false;
-    EXPECT_EQ(told(decide::decide_server(world)), "LookFresh");
-    world.fresh = true;
-    EXPECT_EQ(told(decide::decide_server(world)), "Scale(1) Speak(StoppedTooLate)");
-    const auto told_with = [&](const std::function<void(decide::ServerWorld&)>& change) {
-        decide::ServerWorld other = world;
-        change(other);
-        return told(decide::decide_server(other));
-    };
-    EXPECT_EQ(told_with([](auto& w) { w.workload->scaled_by_operator = false; }), "") << "its owner's wish";
-    EXPECT_EQ(told_with([](auto& w) { w.workload->replicas = 1; }), "");
-    EXPECT_EQ(told_with([](auto& w) { w.server.status.history[1].original_replicas = 0; }), "")
-        << "it was at 0 before";
-    EXPECT_EQ(told_with([](auto& w) { w.server.status.history.clear(); }), "");
-    EXPECT_EQ(told_with([](auto& w) {
-                  w.server.lock.active_restore = resources::ActiveRestore{"r", "uid"};
-              }),
-              "");
-}
-
 TEST(Server, of_two_on_one_workload_or_claim_the_older_is_served) {
     const auto beside = [](resources::PostgresServer other) {
         decide::ServerWorld world = a_server_world();
@@ -129,15 +95,9 @@ TEST(Server, keeps_what_a_running_restore_was_started_with) {
 
 decide::ServerWorld with_previous_data(int64_t expires_in_seconds) {
     decide::ServerWorld world = a_server_world();
-    world.server.status.history.push_back({"bring-it-back",
-                                           restore_uid,
-                                           "Succeeded",
-                                           "",
-                                           noon,
-                                           "dbrestore_old_11111111",
-                                           7,
-                                           noon + std::chrono::seconds(expires_in_seconds),
-                                           {}});
+    world.server.status.history.push_back({"bring-it-back", restore_uid, "Succeeded", "", noon,
+                                           "dbrestore_old_11111111", 7,
+                                           noon + std::chrono::seconds(expires_in_seconds)});
     world.server.status = server_status_after(world);
     return world;
 }
@@ -249,7 +209,7 @@ TEST(History, makes_room_without_forgetting_databases_that_must_still_be_dropped
     resources::ServerStatus status;
     for (int i = 0; i < 100; ++i)
         status.history.push_back(
-            {"r" + std::to_string(i), "uid", "Succeeded", "", noon, i < 50 ? "kept" : "", 0, {}, {}});
+            {"r" + std::to_string(i), "uid", "Succeeded", "", noon, i < 50 ? "kept" : "", 0, {}});
     const World restore = a_restore().in(Phase::failed);
     status = decide::with_history_of(restore.restore, status);
     EXPECT_EQ(status.history.size(), 100u);

@@ -101,8 +101,7 @@ TEST(TakeOver, of_a_restore_whose_end_is_in_the_history_leaves_that_as_it_is) {
                                         noon,
                                         "dbrestore_old_11111111",
                                         7,
-                                        noon + std::chrono::hours(1),
-                                        {}};
+                                        noon + std::chrono::hours(1)};
     auto ended = abandoned(a_restore().in(Phase::starting).with_lock().seen_fresh().where([&](World& w) {
         w.server->lock.original_replicas = 1;
         w.server->status.history = {entry};

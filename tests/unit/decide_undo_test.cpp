@@ -10,8 +10,7 @@ namespace {
 
 resources::HistoryEntry entry(const std::string& name, const std::string& kept) {
     return {name, name + "-uid", "Succeeded",          "",
-            noon, kept,          kept.empty() ? 0 : 7, noon + std::chrono::hours(24),
-            {}};
+            noon, kept,          kept.empty() ? 0 : 7, noon + std::chrono::hours(24)};
 }
 
 WorldBuilder an_undo(std::vector<resources::HistoryEntry> history) {

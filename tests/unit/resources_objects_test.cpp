@@ -39,7 +39,7 @@ resources::ServerStatus a_full_server_status() {
     s.inferred->sub_path = "pg";
     s.inferred->gid = 998;
     s.inferred->user = {"", "user"};
-    s.history = {{"r", "uid", "Succeeded", "other", noon, "old", 9, noon, 1}};
+    s.history = {{"r", "uid", "Succeeded", "other", noon, "old", 9, noon}};
     s.listings = 7;
     s.stores = {{"nightly", 3, noon, noon, 250, "StoreAccessDenied", "403", "uid"}};
     s.backups = {{"nightly", "Scheduled", {"a.tar.gz", noon, 12, "", "custom", "15.18"}}};
