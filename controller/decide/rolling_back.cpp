@@ -59,7 +59,7 @@ Plan rolling_back(const World& world) {
     if (!resources::condition_is(status.conditions, "DatabaseStopped", Truth::yes)) {
         // With the fence up a leader that is paused may be about to scale, and would do so once all is over.
         // Of two who scale the workload's resourceVersion refuses the later one, so the stop is carried out.
-        // As it does where somebody has set whenScaled since.
+        // Where whenScaled was set to Delete since, that write was the other one.
         if (holds_lock(world) && world.server->lock.fence && world.workload &&
             world.workload->when_scaled != "Delete") {
             if (auto plan = scale_down(world)) return *plan;

@@ -196,8 +196,7 @@ Status Applier::create_job(const json& manifest) {
 
 Status Applier::scale(const resources::Workload& workload, int64_t replicas) {
     // Only as what was checked: a change in between (whenScaled!) is a conflict, and everything is looked at
-    // again. So a controller that was paused since scales nothing: whoever
-    // went on meanwhile has scaled too.
+    // again. So a controller that was paused since scales nothing: whoever went on meanwhile has scaled too.
     const json patch{{"metadata", {{"resourceVersion", workload.meta.resource_version}}},
                      {"spec", {{"replicas", replicas}}}};
     const auto scaled = client_.merge_patch(workload_resource(workload.kind), workload.meta.key(), "scale",

@@ -136,12 +136,7 @@ resources::AgentRequest AgentFaults::request_of(const Scene& scene) const {
 
 TracedEnd AgentFaults::run_faulty(const Scene& scene, Fault fault, size_t number, AgentRun& ran) {
     const auto asked = request_of(scene);
-    TracedSpec spec;
-    spec.arguments = as_postgres({agent_program(), asked.step});
-    spec.environment = environment_of(asked);
-    spec.traced_program = agent_program();
-    spec.out_path = folder() + "/out.log";
-    spec.err_path = folder() + "/err.log";
+    const TracedSpec spec = traced(asked);
     TracedEnd end = run_traced(spec, fault, number);
     const auto out = base::read_file(spec.out_path), err = base::read_file(spec.err_path);
     ran = understand({end.exit_code, out ? *out : "", err ? *err : ""});

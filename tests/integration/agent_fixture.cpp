@@ -374,6 +374,11 @@ std::map<std::string, std::string> AgentTest::environment_of(const resources::Ag
             {"HOME", "/nonexistent"}};
 }
 
+TracedSpec AgentTest::traced(const resources::AgentRequest& request) const {
+    return {as_postgres({agent_program(), request.step}), environment_of(request), agent_program(),
+            folder_ + "/out.log", folder_ + "/err.log"};
+}
+
 AgentRun AgentTest::understand(const Output& output) const {
     AgentRun run;
     run.exit_code = output.exit_code;

@@ -15,6 +15,7 @@
 
 #include "agent/postgres.h"
 #include "base/process.h"
+#include "integration/traced_process.h"
 #include "resources/agent_protocol.h"
 
 namespace dbrestore::tests {
@@ -85,6 +86,8 @@ protected:
     void restore();
 
     std::map<std::string, std::string> environment_of(const resources::AgentRequest& request) const;
+    // The step as it is run under faults.
+    TracedSpec traced(const resources::AgentRequest& request) const;
     // What a step said, from its two streams and the termination message.
     AgentRun understand(const Output& output) const;
     // Puts the data directory of a cluster in the place of ours.

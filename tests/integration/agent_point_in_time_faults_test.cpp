@@ -77,14 +77,7 @@ protected:
     }
 
     TracedEnd run_faulty(const Exchange& exchange, Fault fault, size_t number) {
-        const auto asked = request_for(exchange.step, target_);
-        TracedSpec spec;
-        spec.arguments = as_postgres({agent_program(), asked.step});
-        spec.environment = environment_of(asked);
-        spec.traced_program = agent_program();
-        spec.out_path = folder() + "/out.log";
-        spec.err_path = folder() + "/err.log";
-        return run_traced(spec, fault, number);
+        return run_traced(traced(request_for(exchange.step, target_)), fault, number);
     }
 
     // All points where the step can be hit, or a sample. Of the thousand files that are removed one after the

@@ -1,5 +1,7 @@
 #include "simulation/agent.h"
 
+#include "resources/json_fields.h"
+
 namespace dbrestore::simulation {
 
 using resources::AgentResult;
@@ -38,6 +40,17 @@ void drop(Volume& volume, const VolumeWatcher& watcher, const std::string& name,
 }
 
 }  // namespace
+
+std::optional<resources::AgentRequest> request_of(const nlohmann::json& job) {
+    for (const auto& container : resources::list_at(job, "spec.template.spec.containers")) {
+        for (const auto& variable : resources::list_at(container, "env")) {
+            if (resources::text_at(variable, "name") != resources::request_variable) continue;
+            if (auto request = resources::request_from_text(resources::text_at(variable, "value")))
+                return *request;
+        }
+    }
+    return std::nullopt;
+}
 
 AgentRun::Result AgentRun::move(Volume& volume, const Surroundings& surroundings,
                                 const VolumeWatcher& watcher) {

@@ -28,6 +28,9 @@ struct VolumeWatcher {
     std::function<void(const Volume&, const resources::AgentRequest&)> taking_back;
 };
 
+// What a Job, or a pod by itself, asks of its agent; nothing where it is no agent's.
+std::optional<resources::AgentRequest> request_of(const nlohmann::json& job);
+
 class AgentRun {
 public:
     AgentRun(resources::AgentRequest request, std::string pod_uid)

@@ -4,6 +4,7 @@
 
 #include "resources/json_fields.h"
 #include "resources/postgres_server.h"
+#include "simulation/agent.h"
 
 namespace dbrestore::simulation {
 
@@ -44,20 +45,10 @@ bool may_write(const Store& store, const Key& key, const json& job) {
     return !had_pod;
 }
 
-int64_t sequence_of(const json& job) {
-    for (const auto& container : list_at(job, "spec.template.spec.containers")) {
-        for (const auto& variable : list_at(container, "env")) {
-            const auto request = json::parse(text_at(variable, "value"), nullptr, false);
-            if (present_at(request, "sequence")) return resources::integer_at(request, "sequence");
-        }
-    }
-    return 0;
-}
-
 // Made by a controller that was paused meanwhile: the volume refuses it by its number.
 bool is_late_beside(const json& job, const json& other) {
-    return label(job, "dbrestore.dev/restore-uid") == label(other, "dbrestore.dev/restore-uid") &&
-           sequence_of(job) < sequence_of(other);
+    const auto late = request_of(job), earlier = request_of(other);
+    return late && earlier && late->restore_uid == earlier->restore_uid && late->sequence < earlier->sequence;
 }
 
 bool remembers_success_of(const json& server, const std::string& restore, const std::string& uid) {

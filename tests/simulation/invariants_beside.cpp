@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "resources/json_fields.h"
+#include "simulation/agent.h"
 #include "simulation/invariants.h"
 
 namespace dbrestore::simulation {
@@ -58,23 +59,18 @@ void Invariants::cron_jobs_run_again() {
 }
 
 void Invariants::listing_job_created(const json& job) {
-    for (const auto& container : list_at(job, "spec.template.spec.containers")) {
-        for (const auto& variable : list_at(container, "env")) {
-            if (text_at(variable, "name") != resources::request_variable) continue;
-            const auto request = resources::request_from_text(text_at(variable, "value"));
-            if (!request) return broken("a Job that lists has no request");
-            Listing& last = list_made_[request->restore_uid + "/" + request->store.name];
-            if (last.attempt == request->attempt) continue;  // somebody deleted the first
-            const bool early = last.attempt != 0 &&
-                               clock_.steady() - last.made < std::chrono::seconds(list_interval_seconds);
-            if (early && last.owed-- <= 0)
-                broken("store " + request->store.name + " is listed again before its interval has passed");
-            last.owed = std::max(last.owed, 0);
-            last.attempt = request->attempt;
-            last.made = clock_.steady();
-            list_writes_ = 0;
-        }
-    }
+    const auto request = request_of(job);
+    if (!request) return broken("a Job that lists has no request");
+    Listing& last = list_made_[request->restore_uid + "/" + request->store.name];
+    if (last.attempt == request->attempt) return;  // somebody deleted the first
+    const bool early =
+        last.attempt != 0 && clock_.steady() - last.made < std::chrono::seconds(list_interval_seconds);
+    if (early && last.owed-- <= 0)
+        broken("store " + request->store.name + " is listed again before its interval has passed");
+    last.owed = std::max(last.owed, 0);
+    last.attempt = request->attempt;
+    last.made = clock_.steady();
+    list_writes_ = 0;
 }
 
 void Invariants::list_is_owed(const json& server, const json& restore) {

@@ -104,13 +104,7 @@ void Cluster::admit_process(const Key& key, const json& pod) {
             : store_.find("jobs",
                           {key.namespace_name, labels.value("batch.kubernetes.io/job-name", std::string())});
     if (job == nullptr) job = &pod;
-    for (const auto& each : list_at(*job, "spec.template.spec.containers")) {
-        for (const auto& variable : list_at(each, "env")) {
-            if (text_at(variable, "name") != resources::request_variable) continue;
-            auto request = resources::request_from_text(text_at(variable, "value"));
-            if (request) process.agent.emplace(*request, process.uid);
-        }
-    }
+    if (const auto request = request_of(*job)) process.agent.emplace(*request, process.uid);
     const auto& admitted = processes_.emplace(process.uid, std::move(process)).first->second;
     show(admitted,
          [&](json& document) { document["status"]["startTime"] = base::format_time(clock_.now()); });
