@@ -226,6 +226,7 @@ void Invariants::job_created(const json& job) {
         broken("a Job that writes is made without the lock: " + name);
     if (holder != nullptr && text_at(*holder, "status.fence.restoreUID") != uid)
         broken("a Job that writes is made while the fence is down: " + name);
+    check_repository(job);
     const std::string claim = holder == nullptr ? "" : text_at(*holder, "status.inferred.claimName");
     for (const auto& [key, object] : store_.all("pods").objects) {
         const auto pod = resources::pod_from_json(object.document);
@@ -234,6 +235,17 @@ void Invariants::job_created(const json& job) {
             pod.meta.label("dbrestore.dev/restore-uid") != uid)
             broken("a Job that writes is made while pod " + key.name + " uses the volume: " + name);
     }
+}
+
+// Where a server ran on the copy, the old files need a timeline that nobody has: only the repository knows.
+void Invariants::check_repository(const json& job) {
+    const Volume* volume = volume_of(label(job, "dbrestore.dev/server"), text_at(job, "metadata.namespace"));
+    const auto request = request_of(job);
+    if (volume == nullptr || !volume->journal || !request) return;
+    if (volume->journal->physical && volume->journal->restore_uid == request->restore_uid &&
+        request->stanza.empty())
+        broken("a Job of a restore to a point in time is made without its repository: " +
+               text_at(job, "metadata.name"));
 }
 
 void Invariants::restore_changed(const json* before, const json* after) {

@@ -79,6 +79,7 @@ public:
 private:
     static std::string attempt_of(const json& job);
     void job_created(const json& job);
+    void check_repository(const json& job);
     void restore_changed(const json* before, const json* after);
     void restore_ended(const resources::DatabaseRestore& restore);
     void check_conditions(const resources::DatabaseRestore& restore);
