@@ -254,7 +254,8 @@ void check_space(Inspection& inspection) {
 
 std::vector<std::string> what_is_lost(const resources::AgentRequest& request) {
     if (request.undo && request.point_in_time)
-        return {"everything written to any database of the server since the restore that is undone"};
+        return {"everything written to any database of the server since the restore that is undone",
+                "the content of unlogged tables"};
     if (request.undo) return {"everything written to the database since the restore that is undone"};
     if (request.point_in_time)
         return {"everything written to any database of the server since that point in time",
