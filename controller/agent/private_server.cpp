@@ -10,10 +10,12 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <sstream>
 #include <thread>
 
 #include "agent/control_data.h"
 #include "agent/programs.h"
+#include "agent/recovery.h"
 #include "agent/space.h"
 #include "agent/text.h"
 #include "base/files.h"
@@ -200,6 +202,19 @@ bool PrivateServer::has_ended() {
     return pid_ <= 0;
 }
 
+// The server itself says it in the title of one of its processes, which takes no connection.
+std::string PrivateServer::what_it_does() const {
+    const std::string postmaster = "/proc/" + std::to_string(pid_);
+    const auto children = base::read_file(postmaster + "/task/" + std::to_string(pid_) + "/children", 65536);
+    std::istringstream pids(children ? *children : "");
+    for (std::string child; pids >> child;) {
+        const auto title = base::read_file("/proc/" + child + "/cmdline", 4096);
+        if (const std::string segment = replayed_segment(title ? *title : ""); !segment.empty())
+            return "replaying WAL: segment " + segment;
+    }
+    return "waiting for the private server, which may be recovering";
+}
+
 base::Status PrivateServer::wait_until_ready() {
     while (true) {
         if (has_ended()) return error(ErrorKind::failed, "the private server did not start: " + log_tail());
@@ -208,7 +223,7 @@ base::Status PrivateServer::wait_until_ready() {
         if (const auto lines = lines_of(state ? *state : "");
             lines.size() >= 8 && trimmed(lines[7]) == "ready")
             return base::success();
-        context_.report.progress("waiting for the private server, which may be recovering");
+        context_.report.progress(what_it_does());
         std::this_thread::sleep_for(poll_interval);
     }
 }

@@ -54,6 +54,7 @@ private:
     base::Status settle_signals(bool recovers) const;
     base::Status launch(const WorkFolder& folder, const Settings& recovery);
     base::Status wait_until_ready();
+    std::string what_it_does() const;
     base::Status find_superuser();
     base::Result<bool> try_as(const std::string& user);
     bool has_ended();

@@ -43,6 +43,15 @@ Settings recovery_settings(const resources::PointInTime& target, int64_t timelin
     return settings;
 }
 
+std::string replayed_segment(const std::string& title) {
+    constexpr std::string_view mark = "startup recovering ";
+    constexpr size_t length = 24;
+    const size_t at = title.find(mark);
+    const std::string name = at == std::string::npos ? "" : title.substr(at + mark.size(), length);
+    return name.size() == length && name.find_first_not_of("0123456789ABCDEF") == std::string::npos ? name
+                                                                                                    : "";
+}
+
 bool has_reached(const resources::PointInTime& target, const TimelineFork& end) {
     if (target.latest) return end.reason == "no recovery target specified";
     if (target.immediate) return end.reason == "reached consistency";

@@ -15,6 +15,10 @@ namespace dbrestore::agent {
 Settings recovery_settings(const resources::PointInTime& target, int64_t timeline,
                            const std::string& restore_command);
 
+// The segment of WAL that a server's process is replaying, from its title, "postgres: startup recovering
+// 000000010000000000000003"; empty where it is another process.
+std::string replayed_segment(const std::string& title);
+
 // Whether the history of the timeline that was begun says that the recovery stopped where it should:
 // PostgreSQL writes there why it ended.
 bool has_reached(const resources::PointInTime& target, const TimelineFork& end);

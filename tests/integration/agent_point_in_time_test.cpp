@@ -1,4 +1,5 @@
 // Restores of a whole server to a point in time, by a real pgBackRest.
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
@@ -47,6 +48,19 @@ TEST_F(AgentPointInTime, TellsWhatItHasReached) {
     EXPECT_EQ(again.result.recovered_to, prepared.result.recovered_to) << to_text(again);
     EXPECT_EQ(run_for("commit", at_time(time)).result.recovered_to, prepared.result.recovered_to);
     for (const auto& progress : prepared.progress) EXPECT_LE(progress.percent, 100);
+}
+
+TEST_F(AgentPointInTime, ShowsItsProgressWhileItReplays) {
+    sql("CREATE TABLE filler AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)");
+    write_rows(2);
+    archive_all();
+    const std::string time = committed_at(1);
+    stop_server();
+    const AgentRun prepared = run_for("prepare", at_time(time));
+    ASSERT_TRUE(prepared.is_done()) << to_text(prepared);
+    EXPECT_TRUE(std::ranges::any_of(prepared.progress, [](const auto& progress) {
+        return progress.summary.starts_with("replaying WAL: segment 00000001");
+    }));
 }
 
 TEST_F(AgentPointInTime, NothingIsArchivedFromTheCopyBeforeItsCommitAndNothingIsMissingAfterwards) {

@@ -137,5 +137,16 @@ TEST(PointInTime, ComesBackAsItWasWritten) {
     EXPECT_EQ(resources::recovered_to_from_json(to_json(reached)), reached);
 }
 
+TEST(Recovery, TheSegmentThatIsReplayedStandsInAProcesssTitle) {
+    EXPECT_EQ(replayed_segment("postgres: startup recovering 0000000200000001000000FE"),
+              "0000000200000001000000FE");
+    EXPECT_EQ(replayed_segment("postgres: shop: startup recovering 000000010000000000000003   "),
+              "000000010000000000000003");
+    for (const char* title :
+         {"", "postgres: startup", "postgres: startup recovering 0000",
+          "postgres: startup recovering 00000001.history nonsense", "postgres: checkpointer"})
+        EXPECT_EQ(replayed_segment(title), "") << title;
+}
+
 }  // namespace
 }  // namespace dbrestore::agent
