@@ -45,6 +45,8 @@ std::optional<AgentResult> make_room(const Context& context, const Work& work, c
 base::Status settle_files(const std::string& data_directory, const std::string& copy) {
     std::error_code code;
     fs::remove_all(copy + "/" + work_folder_name, code);
+    // Where there is none today, what pgBackRest wrote must not stay.
+    if (!code) fs::remove(copy + "/postgresql.auto.conf", code);
     for (const char* name : configuration_files) {
         const std::string from = data_directory + "/" + name, to = copy + "/" + name;
         if (code || !fs::exists(fs::symlink_status(from))) continue;

@@ -127,11 +127,13 @@ std::optional<Failure> PgBackRest::list(std::vector<BackupSet>& sets) const {
 std::optional<Failure> PgBackRest::restore(const BackupSet& set, const std::string& directory,
                                            int64_t percent_of_step) const {
     base::ProcessSpec spec;
-    // Whatever the backup links to lies in the folder itself; tablespaces would lie in one of ours.
+    // Whatever the backup links to lies in the folder itself; tablespaces would lie in one of ours. Of the
+    // types that there are, only `immediate` looks at no other timeline than the backup's: the newest one,
+    // which the others ask for, may have nothing to do with it. What it writes of a recovery is not kept.
     spec.arguments =
         command({"--log-level-console=detail", "--log-level-stderr=error", "--pg1-path=" + directory,
                  "--lock-path=" + folder() + "/lock", "--set=" + set.label,
-                 "--repo=" + std::to_string(set.repository), "--type=preserve", "--no-link-all",
+                 "--repo=" + std::to_string(set.repository), "--type=immediate", "--no-link-all",
                  "--tablespace-map-all=" + folder() + "/tablespaces",
                  "--process-max=" + std::to_string(std::min(usable_cpus(), most_workers)), "restore"});
     LineSplitter lines(max_log_line_bytes);

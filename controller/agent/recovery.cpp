@@ -44,12 +44,16 @@ Settings recovery_settings(const resources::PointInTime& target, int64_t timelin
 }
 
 std::string replayed_segment(const std::string& title) {
-    constexpr std::string_view mark = "startup recovering ";
     constexpr size_t length = 24;
-    const size_t at = title.find(mark);
-    const std::string name = at == std::string::npos ? "" : title.substr(at + mark.size(), length);
-    return name.size() == length && name.find_first_not_of("0123456789ABCDEF") == std::string::npos ? name
-                                                                                                    : "";
+    // It waits for the archive before it recovers.
+    for (const std::string_view mark : {"startup recovering ", "startup waiting for "}) {
+        const size_t at = title.find(mark);
+        if (at == std::string::npos) continue;
+        const std::string name = title.substr(at + mark.size(), length);
+        if (name.size() == length && name.find_first_not_of("0123456789ABCDEF") == std::string::npos)
+            return name;
+    }
+    return {};
 }
 
 bool has_reached(const resources::PointInTime& target, const TimelineFork& end) {

@@ -142,6 +142,8 @@ TEST(Recovery, TheSegmentThatIsReplayedStandsInAProcesssTitle) {
               "0000000200000001000000FE");
     EXPECT_EQ(replayed_segment("postgres: shop: startup recovering 000000010000000000000003   "),
               "000000010000000000000003");
+    EXPECT_EQ(replayed_segment("postgres: startup waiting for 000000010000000000000003"),
+              "000000010000000000000003");
     for (const char* title :
          {"", "postgres: startup", "postgres: startup recovering 0000",
           "postgres: startup recovering 00000001.history nonsense", "postgres: checkpointer"})
