@@ -26,6 +26,7 @@ repo1-s3-key-secret={secret_key}
 repo1-storage-ca-file={folder}/ca.crt
 repo1-cipher-type=aes-256-cbc
 repo1-cipher-pass={passphrase}
+repo1-bundle=y
 repo1-retention-full=9
 log-level-file=off
 start-fast=y

@@ -16,7 +16,11 @@ from support.kubectl import kubectl, wait_for
 @pytest.fixture(scope="module")
 def shared_shop(namespace):
     s3 = S3(namespace, "continuous-backups").deploy()
-    return ArchivingShop(namespace, s3).deploy().fill().register().back_up()
+    shop = ArchivingShop(namespace, s3).deploy().fill().register().back_up()
+    yield shop
+    # It archives its last WAL before it ends: while there is something to archive to.
+    shop.scale(0)
+    shop.wait_stopped()
 
 
 @pytest.fixture(scope="module")
