@@ -103,15 +103,37 @@ std::optional<AgentResult> prove_reached(const Context& context, const RecoveryP
     return std::nullopt;
 }
 
+// Said in the new timeline's own WAL, before anybody is served.
+std::optional<AgentResult> reset_password(const Context& context, Session& session) {
+    const auto credentials = read_credentials(context);
+    if (!credentials) return failed("CredentialsMissing", to_text(credentials.error()));
+    const auto role = session.value("SELECT 1 FROM pg_roles WHERE rolname = $1", {credentials->user});
+    if (!role) return from_error("PrivateServerFailed", role.error());
+    if (role->empty())
+        return failed("RoleNotFound", "at the point in time there was no role \"" + credentials->user +
+                                          "\"; `pointInTime.resetPassword` must not be set");
+    const auto hash = session.hashed_password(credentials->user, credentials->password);
+    if (!hash) return from_error("PrivateServerFailed", hash.error());
+    if (auto set = session.run("ALTER ROLE " + quote_identifier(credentials->user) + " PASSWORD " +
+                               quote_literal(*hash));
+        !set)
+        return from_error("PrivateServerFailed", set.error());
+    return std::nullopt;
+}
+
 std::optional<AgentResult> replay(const Context& context, const Work& work, const RecoveryPlan& plan,
                                   const std::string& copy, resources::RecoveredTo& reached) {
-    const Settings recovery = recovery_settings(*context.request.point_in_time, plan.timeline.id,
-                                                plan.repository->restore_command(copy, plan.data_directory));
+    const Settings recovery =
+        recovery_settings(*context.request.point_in_time, plan.timeline.id,
+                          plan.repository->restore_command(copy, work.folder.other_trees(copy)));
     auto server = PrivateServer::start(context, work.folder, copy, recovery);
     if (!server) return judge_failed_recovery(plan, to_text(server.error()));
     {
         auto session = (*server)->connect("template1");
         if (!session) return from_error("PrivateServerFailed", session.error());
+        if (context.request.point_in_time->reset_password) {
+            if (auto failure = reset_password(context, *session)) return failure;
+        }
         // Only a checkpoint brings the new timeline into pg_control.
         if (auto written = session->run("CHECKPOINT"); !written)
             return from_error("PrivateServerFailed", written.error());
@@ -145,12 +167,11 @@ SpaceForCopy space_for_copy(const DiskSpace& space, int64_t backup_bytes) {
                 human_size(space.free_bytes) + " are free"};
 }
 
-std::optional<AgentResult> make_copy(const Context& context, Work& work, const RecoveryPlan& plan) {
+namespace {
+
+// Whatever lies beside becomes what will be served.
+std::optional<AgentResult> recover_beside(const Context& context, Work& work, const RecoveryPlan& plan) {
     const std::string copy = work.folder.beside(context.request.restore_uid);
-    if (auto failure = make_room(context, work, plan)) return failure;
-    if (const auto failure = plan.repository->restore(plan.set, copy, percent_copied))
-        return from_failure(*failure);
-    if (const auto failure = refuse_other_volumes(copy)) return from_failure(*failure);
     if (auto settled = settle_files(plan.data_directory, copy); !settled)
         return from_error("CopyFailed", settled.error());
     resources::RecoveredTo reached;
@@ -160,6 +181,76 @@ std::optional<AgentResult> make_copy(const Context& context, Work& work, const R
     work.journal->recovered_to = reached;
     work.journal->old_bytes = bytes_below(plan.data_directory + "/base");
     return save_journal(work, Journal::State::prepared);
+}
+
+base::Status rename_beside(const WorkFolder& folder, const std::string& from_uid, const std::string& to_uid) {
+    const std::string from = folder.beside(from_uid), to = folder.beside(to_uid);
+    // A crash leaves it under one of the names, and the journal knows both.
+    if (fs::exists(to)) return base::success();
+    if (::rename(from.c_str(), to.c_str()) != 0) return base::io_error("cannot rename " + from);
+    return sync_volume(folder.path());
+}
+
+// As of the last checkpoint of a server in this folder.
+std::optional<AgentResult> read_timeline(const std::string& directory, int64_t& timeline) {
+    const auto version = data_version(directory);
+    if (!version) return from_error("DataDirectoryDamaged", version.error());
+    const auto control = read_control_data(directory, *version);
+    if (!control) return from_error("ControlFileUnreadable", control.error());
+    timeline = std::strtoll(control->field("Latest checkpoint's TimeLineID").c_str(), nullptr, 10);
+    return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<AgentResult> make_copy(const Context& context, Work& work, const RecoveryPlan& plan) {
+    const std::string copy = work.folder.beside(context.request.restore_uid);
+    if (auto failure = make_room(context, work, plan)) return failure;
+    if (const auto failure = plan.repository->restore(plan.set, copy, percent_copied))
+        return from_failure(*failure);
+    if (const auto failure = refuse_other_volumes(copy)) return from_failure(*failure);
+    return recover_beside(context, work, plan);
+}
+
+std::optional<backups::Failure> look_at_kept(const WorkFolder& folder, const std::string& undone_uid) {
+    if (undone_uid.empty() || undone_uid.find('/') != std::string::npos)
+        return backups::Failure{"BadRequest", "the undone restore's UID must be set, and hold no slash"};
+    const std::string kept = folder.beside(undone_uid);
+    const auto version = data_version(kept);
+    if (!version) return backups::Failure{"PreviousDataGone", kept + " holds no files of a server any more"};
+    if (const auto control = read_control_data(kept, *version); !control)
+        return backups::Failure{"ControlFileUnreadable", to_text(control.error())};
+    return std::nullopt;
+}
+
+std::optional<AgentResult> bring_back_kept(const Context& context, Work& work) {
+    const auto& request = context.request;
+    const std::string copy = work.folder.beside(request.restore_uid);
+    if (!fs::exists(copy)) {
+        if (const auto failure = look_at_kept(work.folder, request.undone_uid)) return from_failure(*failure);
+    }
+    work.journal->undone_uid = request.undone_uid;
+    if (auto failure = save_journal(work, Journal::State::preparing)) return failure;
+    if (auto proven = prove_exchange(work.folder.path()); !proven)
+        return from_error("VolumeUnsupported", proven.error());
+    if (auto renamed = rename_beside(work.folder, request.undone_uid, request.restore_uid); !renamed)
+        return from_error("CopyFailed", renamed.error());
+    RecoveryPlan plan;
+    plan.data_directory = request.data_directory;
+    if (const auto failure = PgBackRest::open(context, plan.repository)) return from_failure(*failure);
+    if (auto failure = read_timeline(copy, plan.timeline.id)) return failure;
+    if (auto failure = read_timeline(plan.data_directory, plan.live_timeline)) return failure;
+    return recover_beside(context, work, plan);
+}
+
+base::Status clear_beside(const Work& work) {
+    const Journal& journal = *work.journal;
+    if (journal.undone_uid.empty()) return remove_beside(work.folder, journal.restore_uid);
+    // A crash before it was taken leaves nothing of ours.
+    if (!fs::exists(work.folder.beside(journal.restore_uid))) return base::success();
+    const auto quiet = work.folder.lock_for_server();
+    if (!quiet) return quiet.error();
+    return rename_beside(work.folder, journal.restore_uid, journal.undone_uid);
 }
 
 base::Status remove_beside(const WorkFolder& folder, const std::string& restore_uid) {

@@ -9,6 +9,7 @@
 #include <array>
 #include <cerrno>
 #include <cstdlib>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -82,7 +83,8 @@ std::string to_text(const Journal& j) {
     if (j.physical)
         document["physical"] = {{"oldTree", to_json(j.old_tree)}, {"copy", to_json(j.copy)},
                                 {"oldTimeline", j.old_timeline},  {"recoveredTo", to_json(j.recovered_to)},
-                                {"copyServed", j.copy_served},    {"copyControl", j.copy_control}};
+                                {"copyServed", j.copy_served},    {"copyControl", j.copy_control},
+                                {"undoneUID", j.undone_uid}};
     return dump(document);
 }
 
@@ -119,6 +121,7 @@ std::optional<Journal> journal_from_text(const std::string& text) {
     j.recovered_to = resources::recovered_to_from_json(resources::field(document, "physical.recoveredTo"));
     j.copy_served = resources::flag_at(document, "physical.copyServed");
     j.copy_control = text_at(document, "physical.copyControl");
+    j.undone_uid = text_at(document, "physical.undoneUID");
     return j;
 }
 
@@ -146,6 +149,17 @@ std::optional<std::vector<LedgerEntry>> ledger_from_text(const std::string& text
 
 WorkFolder::WorkFolder(std::string data_directory)
     : data_directory_(std::move(data_directory)), path_(data_directory_ + "/" + work_folder_name) {}
+
+std::vector<std::string> WorkFolder::other_trees(const std::string& tree) const {
+    std::vector<std::string> trees{data_directory_, this->tree()};
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(path_, ignored)) {
+        if (entry.path().filename().string().starts_with(beside_name(""))) trees.push_back(entry.path());
+    }
+    std::erase(trees, tree);
+    std::ranges::sort(trees);
+    return trees;
+}
 
 bool WorkFolder::exists() const {
     struct stat status {};

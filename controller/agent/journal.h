@@ -51,6 +51,7 @@ struct Journal {
     int64_t old_timeline = 0;               // that was live before
     resources::RecoveredTo recovered_to{};  // once prepared
     bool copy_served = false;               // on the way back: a server has run on the copy since the commit
+    std::string undone_uid{};               // of an undo: the restore that kept what lies beside
     std::string
         copy_control{};  // digest of the copy's pg_control at the commit: a server that ran changes it
 
@@ -81,6 +82,10 @@ public:
     std::string beside(const std::string& restore_uid) const {
         return path_ + "/" + beside_name(restore_uid);
     }
+
+    // Where else WAL may lie that is not archived: the database's files, behind the stub or not, and what
+    // restores keep.
+    std::vector<std::string> other_trees(const std::string& tree) const;
 
     bool exists() const;
     // Makes the folder, and takes the lock, which a dying private server may hold for a little longer: waits

@@ -171,15 +171,17 @@ std::optional<Failure> PgBackRest::fetch(const std::string& name, const std::str
     return std::nullopt;
 }
 
-std::string PgBackRest::restore_command(const std::string& tree, const std::string& other_tree) const {
+std::string PgBackRest::restore_command(const std::string& tree,
+                                        const std::vector<std::string>& other_trees) const {
     std::string text;
     for (const auto& word : archive_get(tree)) text += quote_for_server(word) + " ";
     text += "\"%f\" \"%p\"; code=$?; ";
     text +=
         "[ $code -le " + std::to_string(exit_not_archived) + " ] || exit " + exit_that_ends_the_server + "; ";
-    text += "[ $code -eq 0 ] || exec cp " + quote_for_server(other_tree + "/pg_wal/") +
-            "\"%f\" \"%p\" 2>/dev/null; ";
-    return text + "exit 0";
+    text += "[ $code -eq 0 ] && exit 0; ";
+    for (const auto& other : other_trees)
+        text += "cp " + quote_for_server(other + "/pg_wal/") + "\"%f\" \"%p\" 2>/dev/null && exit 0; ";
+    return text + "exit 1";
 }
 
 }  // namespace dbrestore::agent

@@ -33,9 +33,10 @@ public:
     std::optional<backups::Failure> fetch(const std::string& name, const std::string& data_directory,
                                           std::optional<std::string>& content) const;
 
-    // For a server on `tree`. What is not archived is looked for in the pg_wal of `other_tree`. Where
-    // the repository cannot be read the server ends: it must not take that for the end of WAL.
-    std::string restore_command(const std::string& tree, const std::string& other_tree) const;
+    // For a server on `tree`. What is not archived is looked for in the pg_wal of the others: also histories,
+    // so that no timeline begins twice. Where the repository cannot be read the server ends: it must not take
+    // that for the end of WAL.
+    std::string restore_command(const std::string& tree, const std::vector<std::string>& other_trees) const;
 
 private:
     explicit PgBackRest(const Context& context) : context_(&context) {}

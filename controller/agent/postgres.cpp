@@ -153,6 +153,17 @@ base::Status Session::run(const std::string& sql) {
     return base::success();
 }
 
+base::Result<std::string> Session::hashed_password(const std::string& user, const std::string& password) {
+    // By no algorithm of ours: the server's own setting.
+    const std::unique_ptr<char, void (*)(void*)> hash{
+        PQencryptPasswordConn(connection_.get(), password.c_str(), user.c_str(), nullptr), PQfreemem};
+    if (!hash)
+        return base::error(base::ErrorKind::failed,
+                           "cannot hash a password: " +
+                               one_line(PQerrorMessage(connection_.get()), max_server_message_bytes));
+    return std::string(hash.get());
+}
+
 int Session::server_version() const {
     return PQserverVersion(connection_.get());
 }

@@ -44,6 +44,10 @@ public:
     base::Result<std::string> value(const std::string& sql, const std::vector<std::string>& parameters = {});
     base::Status run(const std::string& sql);
 
+    // What ALTER ROLE … PASSWORD takes instead of the password itself, as this server would store it: so it
+    // stands in no statement and no log. Errors: failed.
+    base::Result<std::string> hashed_password(const std::string& user, const std::string& password);
+
     // As the server says at login: 150018 for 15.18.
     int server_version() const;
 

@@ -132,8 +132,19 @@ void check_dump(Inspection& inspection) {
     inspection.dump = std::move(proven);
 }
 
+void check_kept_files(Inspection& inspection) {
+    const auto& request = inspection.context.request;
+    if (const auto failure = look_at_kept(WorkFolder(request.data_directory), request.undone_uid))
+        return inspection.findings.failed(failure->reason, failure->message);
+    std::optional<PgBackRest> repository;
+    if (const auto failure = PgBackRest::open(inspection.context, repository))
+        return judge_backup(inspection, *failure);
+    inspection.findings.passed("PreviousDataKept", "the files that it replaced are there");
+}
+
 void check_recovery(Inspection& inspection) {
     if (!inspection.context.request.point_in_time || inspection.version.empty()) return;
+    if (inspection.context.request.undo) return check_kept_files(inspection);
     const std::string& directory = inspection.context.request.data_directory;
     RecoveryPlan plan;
     if (const auto failure = plan_recovery(inspection.context, WorkFolder(directory), directory, plan))
@@ -242,6 +253,8 @@ void check_space(Inspection& inspection) {
 }
 
 std::vector<std::string> what_is_lost(const resources::AgentRequest& request) {
+    if (request.undo && request.point_in_time)
+        return {"everything written to any database of the server since the restore that is undone"};
     if (request.undo) return {"everything written to the database since the restore that is undone"};
     if (request.point_in_time)
         return {"everything written to any database of the server since that point in time",

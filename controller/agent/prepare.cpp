@@ -160,6 +160,11 @@ AgentResult prepared(const Journal& journal, std::string remark) {
 }
 
 AgentResult prepare_copy(const Context& context, Work& work) {
+    if (context.request.undo) {
+        if (auto failure = begin_journal(context, work)) return *failure;
+        if (auto failure = bring_back_kept(context, work)) return *failure;
+        return prepared(*work.journal, "");
+    }
     RecoveryPlan plan;
     const std::string& directory = context.request.data_directory;
     if (const auto failure = plan_recovery(context, work.folder, directory, plan))

@@ -1,5 +1,6 @@
 #include "agent/restore_errors.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "agent/space.h"
@@ -9,8 +10,19 @@ namespace dbrestore::agent {
 
 namespace {
 
-constexpr size_t max_errors = 3, max_forgiven = 10000;
+constexpr size_t max_errors = 3, max_forgiven = 10000, max_named = 10000;
 constexpr size_t max_error_bytes = 400;
+constexpr std::string_view of_command = "could not execute query: ERROR:  ";
+
+// "3612; 2606 18790 FK CONSTRAINT …": how the list and the errors begin that are about one entry.
+std::string number_of(std::string_view entry) {
+    return std::string(entry.substr(0, entry.find(';')));
+}
+
+// What it is and its name, behind its number in the database that was dumped.
+std::string described(const std::string& entry) {
+    return entry.substr(entry.find(' ', entry.find(' ') + 1) + 1);
+}
 
 bool drops(std::string_view command) {
     return command.starts_with("DROP ") ||
@@ -26,12 +38,35 @@ std::string joined(const std::vector<std::string>& texts) {
 
 }  // namespace
 
+// What fails outside of the tables' data fails as a whole, and leaves nothing of its entry.
+bool RestoreErrors::is_to_repeat(std::string_view said) const {
+    const bool is_whole = said.starts_with(of_command) && named_.size() < max_named &&
+                          std::none_of(named_.begin(), named_.end(), [](const auto& named) {
+                              const std::string text = described(named.second);
+                              return text.compare(text.find(' ') + 1, 5, "TABLE") == 0;
+                          });
+    return is_whole && (to_repeat_count_ > 0 || said.substr(of_command.size()) == "deadlock detected");
+}
+
+bool RestoreErrors::all_are_forgiven() const {
+    if (!errors_.empty() || counted_ == 0) return false;
+    // A worker that had an error counts all that it does afterwards.
+    return to_repeat_count_ > 0 ? counted_ >= forgiven_count_ + to_repeat_count_
+                                : counted_ == forgiven_count_;
+}
+
+bool RestoreErrors::must_be_repeated(std::string_view list_line) const {
+    return to_repeat_count_ > 0 && named_.contains(number_of(list_line));
+}
+
 void RestoreErrors::begin_error(std::string_view said) {
-    constexpr std::string_view of_command = "could not execute query: ERROR:  ";
+    if (is_to_repeat(said)) {
+        ++to_repeat_count_;
+        return;
+    }
     may_be_forgiven_ = forgives_drops_ && said.starts_with(of_command);
     if (said.starts_with(of_command)) said = said.substr(of_command.size());
-    const std::string about =
-        entry_.empty() ? "" : "[" + entry_.substr(entry_.find(' ', entry_.find(' ') + 1) + 1) + "] ";
+    const std::string about = entry_.empty() ? "" : "[" + described(entry_) + "] ";
     if (errors_.empty()) first_entry_ = entry_;
     errors_.push_back(one_line(about + std::string(said), max_error_bytes));
 }
@@ -41,8 +76,11 @@ void RestoreErrors::add_line(std::string_view line) {
                                command = "Command was: ", ignored = "errors ignored on restore: ";
     const bool is_its_own = line.starts_with("pg_restore") || line.starts_with("psql:");
     const std::string_view error = line.find("error: ") == std::string_view::npos ? "ERROR:  " : "error: ";
-    if (const size_t at = line.find(entry); at != std::string_view::npos && line.starts_with("pg_restore: "))
+    if (const size_t at = line.find(entry);
+        at != std::string_view::npos && line.starts_with("pg_restore: ")) {
         entry_ = line.substr(at + entry.size());
+        if (named_.size() < max_named) named_.emplace(number_of(entry_), entry_);
+    }
     if (const size_t at = line.find(ignored); at != std::string_view::npos && is_its_own)
         std::from_chars(line.data() + at + ignored.size(), line.data() + line.size(), counted_);
     if (const size_t at = line.find(error);
@@ -57,6 +95,7 @@ void RestoreErrors::add_line(std::string_view line) {
         ++forgiven_count_;
         if (forgiven_.size() < max_forgiven) forgiven_.emplace(entry_, errors_.back());
         errors_.pop_back();
+        named_.erase(number_of(entry_));
     }
 }
 

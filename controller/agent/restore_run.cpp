@@ -65,6 +65,8 @@ public:
     std::optional<AgentResult> by_psql();
 
 private:
+    std::optional<AgentResult> restore_listed(const std::string& list, int64_t jobs,
+                                              const std::vector<std::string>& of_mode);
     bool go_on(int64_t bytes);
     resources::Progress progress_now() const;
     std::optional<AgentResult> judge(const base::Result<base::ProcessEnd>& end) const;
@@ -86,12 +88,28 @@ private:
 };
 
 std::optional<AgentResult> RestoreRun::by_pg_restore() {
-    const std::string list =
-        context_.surroundings.temporary_directory + "/dbrestore-" + journal_.role + ".list";
-    if (auto written = base::write_file_durably(list, list_for_restore(archive_, journal_.clean)); !written)
-        return from_error("AgentFailed", written.error());
     const int64_t wished = context_.request.jobs > 0 ? context_.request.jobs : usable_cpus();
-    const int64_t jobs = dump_.suits_workers() ? wished : 1;
+    const std::string list = list_for_restore(archive_, journal_.clean);
+    // Not --exit-on-error: workers that lock each other out are no reason to begin anew. Any other error ends
+    // it at the next tick.
+    const auto of_mode = journal_.clean ? std::vector<std::string>{"--clean", "--if-exists", "--no-comments"}
+                                        : std::vector<std::string>{};
+    if (auto failure = restore_listed(list, dump_.suits_workers() ? wished : 1, of_mode)) return failure;
+    std::string left;
+    for (const auto& line : lines_of(list)) {
+        if (errors_.must_be_repeated(line)) left += line + "\n";
+    }
+    if (left.empty()) return std::nullopt;
+    errors_ = RestoreErrors();
+    return restore_listed(left, 1, {});
+}
+
+std::optional<AgentResult> RestoreRun::restore_listed(const std::string& list, int64_t jobs,
+                                                      const std::vector<std::string>& of_mode) {
+    const std::string path =
+        context_.surroundings.temporary_directory + "/dbrestore-" + journal_.role + ".list";
+    if (auto written = base::write_file_durably(path, list); !written)
+        return from_error("AgentFailed", written.error());
     spec_.arguments = {programs_.pg_restore,
                        "--no-owner",
                        "--no-privileges",
@@ -101,17 +119,14 @@ std::optional<AgentResult> RestoreRun::by_pg_restore() {
                        "--verbose",
                        "--jobs=" + std::to_string(jobs),
                        "--format=" + backups::to_text(dump_.format()),
-                       "--use-list=" + list,
+                       "--use-list=" + path,
                        "--dbname=" + server_.conninfo(journal_.role, journal_.new_database),
                        dump_.path_in_child()};
-    const std::vector<std::string> of_mode =
-        journal_.clean ? std::vector<std::string>{"--clean", "--if-exists", "--no-comments"}
-                       : std::vector<std::string>{"--exit-on-error"};
     spec_.arguments.insert(spec_.arguments.begin() + 1, of_mode.begin(), of_mode.end());
     spec_.inherited_fds = {dump_.fd()};
     spec_.on_tick = [this](pid_t pid) { return go_on(bytes_read_by(pid)); };
     const auto end = base::run_process(spec_);
-    ::unlink(list.c_str());
+    ::unlink(path.c_str());
     return judge(end);
 }
 

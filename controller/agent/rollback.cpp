@@ -72,8 +72,7 @@ AgentResult take_copy_back(const Context& context, Work& work) {
         if (auto failure = put_old_files_back(context, work)) return *failure;
     }
     if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
-    if (auto removed = remove_beside(work.folder, work.journal->restore_uid); !removed)
-        return from_error("RollbackIncomplete", removed.error());
+    if (auto cleared = clear_beside(work); !cleared) return from_error("RollbackIncomplete", cleared.error());
     if (auto failure = save_journal(work, State::rolled_back)) return *failure;
     if (auto failure = remember_end(work)) return *failure;
     return done();

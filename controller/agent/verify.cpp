@@ -46,16 +46,16 @@ std::optional<AgentResult> check_new_database(Session& session, const Journal& j
 }
 
 // What was recovered is what is there: nothing has begun another timeline since.
-std::optional<AgentResult> check_copy(Session& session, const Journal& journal) {
+std::optional<AgentResult> check_timeline(Session& session, int64_t wanted) {
     const auto timeline = session.value("SELECT timeline_id FROM pg_control_checkpoint()");
     if (!timeline) return from_error("VerificationFailed", timeline.error());
-    if (*timeline == std::to_string(journal.recovered_to.timeline)) return std::nullopt;
-    return failed("VerificationFailed", "the copy is on timeline " + *timeline + ", and was recovered on " +
-                                            std::to_string(journal.recovered_to.timeline));
+    if (*timeline == std::to_string(wanted)) return std::nullopt;
+    return failed("NotTheRestoredDatabase", "the server is on timeline " + *timeline +
+                                                ", and was recovered on " + std::to_string(wanted));
 }
 
 std::optional<AgentResult> check_before_commit(Session& session, const Journal& journal) {
-    if (journal.physical) return check_copy(session, journal);
+    if (journal.physical) return check_timeline(session, journal.recovered_to.timeline);
     return journal.undo ? check_names(session, journal) : check_new_database(session, journal);
 }
 
@@ -93,33 +93,50 @@ AgentResult verify_privately(const Context& context) {
     return result;
 }
 
-// What a client of the started server gets. That the old database is there under the name that holds this
-// restore's UID, and closed, proves that the commit of this restore is what runs.
+// Closed, under a name that holds this restore's UID: it proves that the commit of this restore is what runs.
+std::optional<AgentResult> check_kept_database(Session& session, const std::string& name) {
+    const auto kept = session.value("SELECT datallowconn FROM pg_database WHERE datname = $1", {name});
+    if (!kept) return from_error("VerificationFailed", kept.error());
+    if (*kept == "f") return std::nullopt;
+    return failed("NotTheRestoredDatabase", "the started server has no closed database \"" + name +
+                                                "\": it does not serve what was restored");
+}
+
+// A running server has refused: it was recovered, and so were the passwords. Which server it is was proven
+// before the commit.
+AgentResult passwords_of_then(const base::Error& refused) {
+    AgentResult result = done(
+        "the roles have the passwords of then, and the connection Secret opens no "
+        "database: it must hold that password, or the role be given today's (" +
+        to_text(refused) + ")");
+    result.credentials_match = false;
+    return result;
+}
+
+// What a client of the started server gets.
 AgentResult verify_as_client(const Context& context) {
     const auto credentials = read_credentials(context);
     if (!credentials) return failed("CredentialsMissing", to_text(credentials.error()));
+    const bool is_point_in_time = context.request.point_in_time.has_value();
     auto session = Session::open({context.request.host, context.request.port, credentials->user,
                                   credentials->password, credentials->database});
     if (!session && session.error().kind == base::ErrorKind::refused)
-        return failed("AuthenticationFailed", to_text(session.error()));
+        return is_point_in_time ? passwords_of_then(session.error())
+                                : failed("AuthenticationFailed", to_text(session.error()));
     if (!session && session.error().kind == base::ErrorKind::not_found)
         return failed("DatabaseNotFound", to_text(session.error()));
     if (!session) return retryable("ServerUnreachable", to_text(session.error()));
     const auto recovering = session->value("SELECT pg_is_in_recovery()");
     if (!recovering) return from_error("VerificationFailed", recovering.error());
     if (*recovering == "t") return retryable("ServerInRecovery", "the started server is still in recovery");
-    const auto kept = session->value("SELECT datallowconn FROM pg_database WHERE datname = $1",
-                                     {context.request.old_database});
-    if (!kept) return from_error("VerificationFailed", kept.error());
-    if (*kept != "f") {
-        return failed("NotTheRestoredDatabase", "the started server has no closed database \"" +
-                                                    context.request.old_database +
-                                                    "\": it does not serve what was restored");
-    }
+    if (auto failure = is_point_in_time ? check_timeline(*session, context.request.timeline)
+                                        : check_kept_database(*session, context.request.old_database))
+        return *failure;
     const auto version = session->value("SHOW server_version");
     if (!version) return from_error("VerificationFailed", version.error());
     AgentResult result = done();
     result.server_version = *version;
+    if (is_point_in_time) result.credentials_match = true;
     return result;
 }
 

@@ -1,5 +1,6 @@
 #include "decide/jobs.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "decide/inference.h"
@@ -132,6 +133,13 @@ void add_volumes(const JobRecipe& recipe, const Inferred& inferred, const Worklo
     pod["volumes"] = volumes;
 }
 
+// Not by nodeName: the scheduler would not be asked, nor say what is wrong.
+json on_node(const std::string& node) {
+    const json field{{"key", "metadata.name"}, {"operator", "In"}, {"values", {node}}};
+    return {{"requiredDuringSchedulingIgnoredDuringExecution",
+             {{"nodeSelectorTerms", {{{"matchFields", {field}}}}}}}};
+}
+
 // Where the database may run, the pod may run; and what its node asks for, it brings.
 void follow_database(const JobRecipe& recipe, const Inferred& inferred, const Workload& workload, json& pod,
                      json& agent) {
@@ -139,7 +147,10 @@ void follow_database(const JobRecipe& recipe, const Inferred& inferred, const Wo
                              "priorityClassName", "schedulerName"}) {
         if (const auto& value = field(workload.pod_spec, name); !value.is_null()) pod[name] = value;
     }
-    if (const auto& affinity = field(workload.pod_spec, "affinity.nodeAffinity"); !affinity.is_null()) {
+    if (!recipe.node.empty()) {
+        pod["affinity"]["nodeAffinity"] = on_node(recipe.node);
+    } else if (const auto& affinity = field(workload.pod_spec, "affinity.nodeAffinity");
+               !affinity.is_null()) {
         pod["affinity"]["nodeAffinity"] = affinity;
     }
     const auto& theirs = field(container_named(workload.pod_spec, inferred.container), "resources");
@@ -194,6 +205,14 @@ std::string old_database_name(const std::string& restore_uid) {
 }
 std::string temporary_role_name(const std::string& restore_uid) {
     return "dbrestore_" + short_uid(restore_uid);
+}
+
+std::string node_with_claim(const std::vector<resources::Pod>& pods, const std::string& claim) {
+    for (const auto& pod : pods) {
+        if (!pod.finished() && !pod.node_name.empty() && std::ranges::count(pod.claim_names, claim) > 0)
+            return pod.node_name;
+    }
+    return {};
 }
 
 resources::AgentRequest base_request(const Inferred& inferred, const Workload& workload,

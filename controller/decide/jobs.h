@@ -44,10 +44,14 @@ struct JobRecipe {
     DataMount data = DataMount::none;
     std::optional<resources::Store> store;  // what it needs is mounted
     std::string repository_secret;          // of pgBackRest's configuration; mounted where it is set
+    std::string node = {};                  // that has the data's volume; empty: any may get it
     int64_t uid = 65532, gid = 65532;
     int64_t deadline_seconds = 600;
     bool database_stopped = false;  // then the pod may take the database's own resources
 };
+
+// The node on which a pod uses the claim now, if one does: another node may not get a ReadWriteOnce volume.
+std::string node_with_claim(const std::vector<resources::Pod>& pods, const std::string& claim);
 
 // What every request holds. Host and dump are set by the step that needs them.
 resources::AgentRequest base_request(const resources::Inferred& inferred, const resources::Workload& workload,

@@ -51,6 +51,13 @@ std::vector<std::string> steps_of_plan(const World& world) {
                 "start " + workload,
                 "verify again through the network",
                 "keep the replaced files for " + std::to_string(world.restore.spec.retain_seconds) + " s"};
+    if (brings_files_back(world.restore))
+        return {"stop " + workload,
+                "open the files that are kept, and verify them",
+                "exchange the two folders",
+                "start " + workload,
+                "verify again through the network",
+                "keep the replaced files for " + std::to_string(world.restore.spec.retain_seconds) + " s"};
     return {"stop " + workload,
             is_undo(world.restore) ? "open the kept database"
                                    : "restore the dump into a new database beside the old one",

@@ -70,7 +70,9 @@ void name_target(const World& world, RestoreStatus& status) {
     if (is_undo(world.restore)) {
         const auto* entry = undone_entry(world);
         status.target = "before " + spec.undo_name;
-        status.source_name = entry == nullptr ? "" : entry->previous_database;
+        if (entry != nullptr)
+            status.source_name =
+                entry->previous_directory.empty() ? entry->previous_database : entry->previous_directory;
     } else if (status.target.empty()) {
         status.target = target_of(spec);
         status.source_store = name_of_source(spec);
@@ -255,18 +257,23 @@ Plan committing(const World& world) {
     if (auto plan = keep_at_rest(world)) return *plan;
     const auto commit = run_step(world, {.name = "commit",
                                          .subcommand = "commit",
-                                         .telling = "exchanging the databases",
+                                         .telling = words_of(world.restore).committing,
                                          .data = DataMount::read_write,
                                          .deadline_seconds = 3600});
     if (commit.plan) return *commit.plan;
     RestoreStatus status = world.restore.status;
     if (commit.result->outcome != AgentResult::Outcome::done)
         return roll_back(world, status, commit.result->reason, commit.result->message);
-    status.previous_data = resources::PreviousData{true, old_database_name(world.restore.meta.uid),
-                                                   commit.result->bytes, std::nullopt};
+    status.previous_data = kept_data(world.restore, commit.result->bytes);
     status.replaced_database = commit.result->database;
+    if (commit.result->recovered_to) {
+        status.recovered_to = commit.result->recovered_to;
+        if (!status.recovered_to->time.empty())
+            status.lost_interval =
+                resources::LostInterval{status.recovered_to->time, status.stop_time.value_or(world.now)};
+    }
     note(status, world, "DataRestored", Truth::yes, "Exchanged", words_of(world.restore).committed);
-    return enter(world, std::move(status), Phase::starting, "the restored database is in place; starting");
+    return enter(world, std::move(status), Phase::starting, "the restored data is in place; starting");
 }
 
 void start_expiry(const World& world, RestoreStatus& status) {
@@ -285,11 +292,9 @@ Plan fail_on_new_data(const World& world, RestoreStatus status, const std::strin
                       const std::string& message) {
     note(status, world, "DatabaseReady", Truth::no, reason, message);
     start_expiry(world, status);
-    return finish(
-        world, std::move(status), Phase::failed, reason,
-        message +
-            "; clients may have written already, so the restored data stays; the old database is kept as \"" +
-            old_database_name(world.restore.meta.uid) + "\"");
+    return finish(world, std::move(status), Phase::failed, reason,
+                  message + "; clients may have written already, so the restored data stays; " +
+                      kept_data_text(world.restore));
 }
 
 Plan starting(const World& world) {
@@ -347,9 +352,15 @@ Plan starting(const World& world) {
                                          .host = pod == nullptr ? "" : pod->pod_ip,
                                          .deadline_seconds = short_deadline_seconds});
     if (verify.plan) return *verify.plan;
-    if (verify.result->outcome == AgentResult::Outcome::done)
-        return succeed(world, std::move(status),
-                       words_of(world.restore).succeeded + ", and the database serves");
+    if (verify.result->outcome == AgentResult::Outcome::done) {
+        const bool opens = verify.result->credentials_match.value_or(true);
+        const std::string message = words_of(world.restore).succeeded + ", and the database serves";
+        if (verify.result->credentials_match)
+            note(status, world, "CredentialsMatch", opens ? Truth::yes : Truth::no,
+                 opens ? "Opened" : "PasswordsOfThen",
+                 opens ? "the connection Secret opens the database" : verify.result->message);
+        return succeed(world, std::move(status), opens ? message : message + "; " + verify.result->message);
+    }
     return fail_on_new_data(world, std::move(status), verify.result->reason, verify.result->message);
 }
 
@@ -381,7 +392,7 @@ Plan ended(const World& world) {
     if (status.previous_data && world.server) {
         // One that was made anew does not know yet.
         const auto* entry = own_entry(world);
-        if (entry != nullptr) status.previous_data->available = !entry->previous_database.empty();
+        if (entry != nullptr) status.previous_data->available = entry->keeps_data();
     }
     const auto* summary = resources::find_condition(status.conditions, "Succeeded");
     return save(world, std::move(status), summary == nullptr ? "" : summary->reason,

@@ -3,6 +3,7 @@
 #include "decide/cron_jobs.h"
 #include "decide/narrate.h"
 #include "decide/steps.h"
+#include "decide/undo.h"
 #include "decide/validate.h"
 
 namespace dbrestore::decide {
@@ -26,6 +27,7 @@ Plan save_lock(const World& world, std::optional<resources::Fence> fence, const 
     lock.fence = std::move(fence);
     lock.data_owner = restore.status.data_owner;
     lock.database = restore.spec.logical_database;
+    lock.point_in_time = is_physical(restore);
     return {{SaveLock{std::move(lock)}}, why, false, 1000ms};
 }
 

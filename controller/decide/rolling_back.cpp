@@ -77,6 +77,8 @@ Plan rolling_back(const World& world) {
                                            .endless = true});
     if (rollback.plan) return *rollback.plan;
     status.previous_data.reset();
+    status.recovered_to.reset();
+    status.lost_interval.reset();
     status.replaced_database.clear();
     note(status, world, "DataRestored", Truth::no, status.failure ? status.failure->reason : "RolledBack",
          "the old data is in place");

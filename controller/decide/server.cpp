@@ -112,20 +112,29 @@ CreateJob cleanup_job(const ServerWorld& world, const HistoryEntry& entry, const
     recipe.request.step = "cleanup";
     recipe.request.attempt = attempt;
     recipe.request.host = host;
-    recipe.request.old_database = entry.previous_database;
     recipe.deadline_seconds = 300;
+    if (entry.previous_directory.empty()) {
+        recipe.request.old_database = entry.previous_database;
+    } else {
+        recipe.request.point_in_time.emplace();
+        recipe.data = DataMount::read_write;
+        recipe.node = node_with_claim(world.pods, inferred.claim_name);
+        if (entry.data_owner) recipe.uid = entry.data_owner->uid, recipe.gid = entry.data_owner->gid;
+    }
     return CreateJob{job_manifest(recipe, inferred, *world.workload)};
 }
 
 void forget_previous_data(HistoryEntry& entry) {
     entry.previous_database.clear();
+    entry.previous_directory.clear();
+    entry.data_owner.reset();
     entry.previous_size_bytes = 0;
     entry.expiration_time.reset();
 }
 
-// Drops the old database of one expired entry; the entry forgets it only once the drop is reported.
+// Removes what one expired entry keeps; the entry forgets it only once that is reported.
 void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
-    if (entry.previous_database.empty() || !entry.expiration_time) return;
+    if (!entry.keeps_data() || !entry.expiration_time) return;
     if (*entry.expiration_time > world.now)
         return look_again(plan,
                           std::min<std::chrono::milliseconds>(*entry.expiration_time - world.now + 1ms, 1h));
@@ -144,10 +153,11 @@ void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
     const bool paused =
         job != nullptr &&
         age_seconds < std::min(cleanup_pause_seconds * static_cast<double>(attempt_of(*job)), 3600.0);
-    if (pod == nullptr || !world.server.status.inferred || !world.workload || paused)
+    const bool needs_server = entry.previous_directory.empty();
+    if ((needs_server && pod == nullptr) || !world.server.status.inferred || !world.workload || paused)
         return look_again(plan, 30s);
     const int64_t attempt = job == nullptr ? 1 : attempt_of(*job) + 1;
-    plan.actions.push_back(cleanup_job(world, entry, pod->pod_ip, attempt));
+    plan.actions.push_back(cleanup_job(world, entry, needs_server ? pod->pod_ip : "", attempt));
     look_again(plan, 2s);
 }
 
@@ -166,21 +176,25 @@ ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerSt
     entry.completion_time = restore.status.completion_time.value_or(base::Time{});
     if (restore.status.previous_data && restore.status.previous_data->available) {
         entry.previous_database = restore.status.previous_data->database;
+        entry.previous_directory = restore.status.previous_data->directory;
+        if (!entry.previous_directory.empty()) entry.data_owner = restore.status.data_owner;
         entry.previous_size_bytes = restore.status.previous_data->size_bytes;
         entry.expiration_time = restore.status.previous_data->expiration_time;
     }
     // What an Undo brought back is no longer kept: it is served.
-    if (is_undo(restore) && !entry.previous_database.empty()) {
+    if (is_undo(restore) && entry.keeps_data()) {
         for (auto& earlier : status.history) {
-            if (earlier.previous_database != restore.status.source_name) continue;
+            if (earlier.previous_database != restore.status.source_name &&
+                earlier.previous_directory != restore.status.source_name)
+                continue;
             entry.database = earlier.database;
             forget_previous_data(earlier);
         }
     }
     status.history.push_back(std::move(entry));
     while (status.history.size() > max_history_entries) {
-        const auto oldest = std::ranges::find_if(
-            status.history, [](const HistoryEntry& e) { return e.previous_database.empty(); });
+        const auto oldest =
+            std::ranges::find_if(status.history, [](const HistoryEntry& e) { return !e.keeps_data(); });
         if (oldest == status.history.end()) break;
         status.history.erase(oldest);
     }

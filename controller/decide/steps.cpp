@@ -40,6 +40,31 @@ Plan begin(const World& world, const StepWish& wish, int64_t attempt, int64_t fa
     return save(world, std::move(status), {}, why);
 }
 
+// Where what is restored comes from, and what of it must be mounted.
+void name_source(const World& world, const StepWish& wish, JobRecipe& recipe) {
+    const auto& restore = world.restore;
+    if (is_undo(restore)) {
+        recipe.request.undo = true;
+        recipe.request.new_database = restore.status.source_name;
+    }
+    if (const auto& repository = world.server->repository; is_physical(restore) && repository) {
+        recipe.request.point_in_time = restore.spec.point_in_time;
+        if (brings_files_back(restore)) {
+            recipe.request.point_in_time->latest = true;
+            recipe.request.undone_uid = restore.status.source_name.substr(kept_directory_prefix.size());
+        }
+        if (restore.status.recovered_to) recipe.request.timeline = restore.status.recovered_to->timeline;
+        recipe.request.stanza = repository->stanza;
+        recipe.repository_secret = repository->config_secret;
+    } else if (wish.backup && !is_undo(restore)) {
+        recipe.store = store_of(world);
+        recipe.request.store = recipe.store.value_or(resources::Store{});
+        recipe.request.choice = restore.spec.backup.choice;
+        recipe.request.backup_name = restore.status.source_name;
+        recipe.request.backup_identity = restore.status.source_identity;
+    }
+}
+
 Plan make_job(const World& world, const StepWish& wish) {
     Plan plan;
     plan.why = wish.telling;
@@ -75,20 +100,8 @@ Plan make_job(const World& world, const StepWish& wish) {
         recipe.request.database = database;
         recipe.request.database_key.clear();
     }
-    if (is_undo(restore)) {
-        recipe.request.undo = true;
-        recipe.request.new_database = restore.status.source_name;
-    } else if (const auto& repository = world.server->repository; is_point_in_time(restore) && repository) {
-        recipe.request.point_in_time = restore.spec.point_in_time;
-        recipe.request.stanza = repository->stanza;
-        recipe.repository_secret = repository->config_secret;
-    } else if (wish.backup) {
-        recipe.store = store_of(world);
-        recipe.request.store = recipe.store.value_or(resources::Store{});
-        recipe.request.choice = restore.spec.backup.choice;
-        recipe.request.backup_name = restore.status.source_name;
-        recipe.request.backup_identity = restore.status.source_identity;
-    }
+    name_source(world, wish, recipe);
+    if (wish.data != DataMount::none) recipe.node = node_with_claim(world.pods, inferred.claim_name);
     if (wish.data != DataMount::none && restore.status.data_owner) {
         recipe.uid = restore.status.data_owner->uid;
         recipe.gid = restore.status.data_owner->gid;

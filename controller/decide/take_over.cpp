@@ -7,6 +7,7 @@
 #include "decide/jobs.h"
 #include "decide/narrate.h"
 #include "decide/rolling_back.h"
+#include "decide/undo.h"
 
 namespace dbrestore::decide {
 
@@ -34,8 +35,8 @@ resources::ServerStatus ended_status(const World& world, const RestoreStatus& en
     DatabaseRestore restore = world.restore;
     restore.status = ended;
     if (found_without_fence(world.restore.status)) {
-        restore.status.previous_data =
-            resources::PreviousData{true, old_database_name(restore.meta.uid), 0, world.now + kept_for};
+        restore.status.previous_data = kept_data(restore, 0);
+        restore.status.previous_data->expiration_time = world.now + kept_for;
     }
     resources::ServerStatus status = with_history_of(restore, world.server->status);
     status.take_over.reset();
@@ -50,7 +51,8 @@ DatabaseRestore vanished_holder(const resources::PostgresServer& server, base::T
     restore.meta.name = server.lock.active_restore->name;
     restore.meta.uid = server.lock.active_restore->uid;
     restore.spec.server_name = server.meta.name;
-    restore.spec.type = "Dump";
+    // Both are taken back by the journal on the volume; a point in time with its repository at hand.
+    restore.spec.type = server.lock.point_in_time ? "PointInTime" : "Dump";
     restore.spec.logical_database = server.lock.database;
     RestoreStatus& status = restore.status;
     status.phase = Phase::rolling_back;

@@ -39,10 +39,6 @@ std::optional<Reason> not_supported_yet(const World& world) {
     const auto later = [](const std::string& field, const std::string& must) {
         return Reason{"NotSupportedYet", "`spec." + field + "` must be " + must + " in this version"};
     };
-    if (is_point_in_time(world.restore) && !is_dry_run(world.restore))
-        return Reason{"NotSupportedYet",
-                      "`spec.dryRun` must be Plan where `type` is PointInTime in this "
-                      "version: a point in time can be checked, and not yet be restored"};
     if (spec.strategy != "StopFirst") return later("strategy", "StopFirst");
     if (spec.approval != "Automatic") return later("approval", "Automatic");
     if (spec.dry_run == "Rehearse") return later("dryRun", "None or Plan");
@@ -107,7 +103,7 @@ std::optional<Reason> still_missing(const World& world) {
     if (is_undo(world.restore) && undone_entry(world) == nullptr)
         return Reason{"RestoreNotFound", "no DatabaseRestore \"" + spec.undo_name +
                                              "\" has ended on PostgresServer \"" + spec.server_name + "\""};
-    if (is_point_in_time(world.restore) && !world.server->repository)
+    if (is_physical(world.restore) && !world.server->repository)
         return Reason{"RepositoryNotFound", "PostgresServer \"" + spec.server_name +
                                                 "\" must have `spec.pointInTimeRecovery.pgBackRest`"};
     const auto store = store_of(world);

@@ -276,8 +276,8 @@ Status Observer::add_holder(View& view, ServerWorld& world) {
 }
 
 Status Observer::add_kept_data(View& view, ServerWorld& world) {
-    const bool keeps_old_data = std::ranges::any_of(
-        world.server.status.history, [](const auto& entry) { return !entry.previous_database.empty(); });
+    const bool keeps_old_data = std::ranges::any_of(world.server.status.history,
+                                                    [](const auto& entry) { return entry.keeps_data(); });
     if (!keeps_old_data && world.server.stores.empty() && world.server.status.stores.empty())
         return base::success();
     const Key key = world.server.meta.key();

@@ -51,6 +51,7 @@ nlohmann::json to_json(const AgentResult& r) {
     for (const auto& backup : r.backups) document["backups"].push_back(to_json(backup));
     if (r.backup_count != 0) document["backupCount"] = r.backup_count;
     if (r.chosen) document["chosen"] = to_json(*r.chosen);
+    if (r.credentials_match) document["credentialsMatch"] = *r.credentials_match;
     if (r.recovered_to) document["recoveredTo"] = to_json(*r.recovered_to);
     return document;
 }
@@ -72,6 +73,7 @@ AgentResult result_from_json(const nlohmann::json& document) {
     for (const auto& backup : list_at(document, "backups")) r.backups.push_back(backup_from_json(backup));
     r.backup_count = integer_at(document, "backupCount");
     if (present_at(document, "chosen")) r.chosen = backup_from_json(field(document, "chosen"));
+    if (present_at(document, "credentialsMatch")) r.credentials_match = flag_at(document, "credentialsMatch");
     if (present_at(document, "recoveredTo"))
         r.recovered_to = recovered_to_from_json(field(document, "recoveredTo"));
     return r;
@@ -119,10 +121,12 @@ nlohmann::json to_json(const AgentRequest& r) {
                             {"jobs", r.jobs},
                             {"sequence", r.sequence}};
     if (r.undo) document["undo"] = true;
+    put(document, "undoneUID", r.undone_uid);
     if (r.clean) document["clean"] = true;
     if (r.as_superuser) document["asSuperuser"] = true;
     if (r.point_in_time) document["pointInTime"] = to_json(*r.point_in_time);
     put(document, "stanza", r.stanza);
+    if (r.timeline != 0) document["timeline"] = r.timeline;
     put(document, "serverArguments", nlohmann::json(r.server_arguments));
     put(document, "host", r.host);
     put(document, "user", r.user);
@@ -154,11 +158,13 @@ base::Result<AgentRequest> request_from_text(const std::string& text) {
     r.attempt = integer_at(document, "attempt", 1);
     r.sequence = integer_at(document, "sequence", 1);
     r.undo = flag_at(document, "undo");
+    r.undone_uid = text_at(document, "undoneUID");
     r.clean = flag_at(document, "clean");
     r.as_superuser = flag_at(document, "asSuperuser");
     if (present_at(document, "pointInTime"))
         r.point_in_time = point_in_time_from_json(field(document, "pointInTime"));
     r.stanza = text_at(document, "stanza");
+    r.timeline = integer_at(document, "timeline");
     r.data_directory = text_at(document, "dataDirectory");
     r.server_arguments = texts_at(document, "serverArguments");
     r.host = text_at(document, "host");

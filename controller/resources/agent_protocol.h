@@ -34,10 +34,12 @@ struct AgentRequest {
     std::string restore_name, restore_uid;
     int64_t attempt = 1, sequence = 1;
     bool undo = false;          // new_database is one that is kept already: it takes the name back
+    std::string undone_uid;     // with point_in_time: of the restore whose kept files come back
     bool clean = false;         // logical.mode Clean: into a copy of today's database
     bool as_superuser = false;  // logical.runAs Superuser
     std::optional<PointInTime> point_in_time;  // the whole server, from a pgBackRest repository
     std::string stanza;                        // of it
+    int64_t timeline = 0;                      // verify of a running server: the one that must be live
 
     std::string data_directory;  // as the database's container sees it
     std::vector<std::string>
@@ -78,6 +80,9 @@ struct AgentResult {
     int64_t backup_count = 0;                 // catalog: of all that are there
     std::optional<Backup> chosen;             // preflight: what was checked
     std::optional<RecoveredTo> recovered_to;  // prepare and commit of a point in time
+    // verify of a running server: whether the Secret opens the database. A point in time has the passwords of
+    // then.
+    std::optional<bool> credentials_match;
 };
 
 nlohmann::json to_json(const AgentRequest& request);

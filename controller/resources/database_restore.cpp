@@ -90,10 +90,15 @@ void read_results(const nlohmann::json& status, RestoreStatus& s) {
     if (present_at(status, "progress")) s.progress = progress_from_json(field(status, "progress"));
     if (present_at(status, "downtimeSeconds")) s.downtime_seconds = integer_at(status, "downtimeSeconds");
     if (present_at(status, "originalReplicas")) s.original_replicas = integer_at(status, "originalReplicas");
+    if (present_at(status, "recoveredTo"))
+        s.recovered_to = recovered_to_from_json(field(status, "recoveredTo"));
+    if (const auto to = time_at(status, "lostInterval.to"))
+        s.lost_interval = LostInterval{text_at(status, "lostInterval.from"), *to};
     if (present_at(status, "previousData")) {
         s.previous_data = PreviousData{
             flag_at(status, "previousData.available"), text_at(status, "previousData.database"),
-            integer_at(status, "previousData.sizeBytes"), time_at(status, "previousData.expirationTime")};
+            integer_at(status, "previousData.sizeBytes"), time_at(status, "previousData.expirationTime"),
+            text_at(status, "previousData.directory")};
         s.replaced_database = text_at(status, "previousData.ofDatabase");
     }
     if (present_at(status, "step")) s.step = step_from_json(field(status, "step"));
@@ -250,11 +255,17 @@ nlohmann::json to_json(const RestoreStatus& s) {
     if (s.progress) status["progress"] = to_json(*s.progress);
     put(status, "downtimeSeconds", s.downtime_seconds);
     put(status, "originalReplicas", s.original_replicas);
+    if (s.recovered_to) status["recoveredTo"] = to_json(*s.recovered_to);
+    if (s.lost_interval) {
+        status["lostInterval"]["to"] = base::format_time(s.lost_interval->to);
+        put(status["lostInterval"], "from", s.lost_interval->from);
+    }
     if (s.previous_data) {
         auto& previous = status["previousData"];
         previous = {{"available", s.previous_data->available}, {"sizeBytes", s.previous_data->size_bytes}};
         put(previous, "database", s.previous_data->database);
         put(previous, "ofDatabase", s.replaced_database);
+        put(previous, "directory", s.previous_data->directory);
         put(previous, "expirationTime", s.previous_data->expiration_time);
     }
     if (s.step) status["step"] = to_json(*s.step);

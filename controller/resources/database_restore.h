@@ -59,8 +59,7 @@ struct Verification {
 
 struct RestoreSpec {
     std::string server_name;
-    std::string type;  // ScheduledBackup, ManualBackup, Dump or Undo; PointInTime can only be planned until
-                       // it is built
+    std::string type;  // PointInTime, ScheduledBackup, ManualBackup, Dump or Undo
     PointInTime point_in_time;
     BackupSource backup;
     std::string undo_name;  // of the DatabaseRestore that is to be undone
@@ -101,8 +100,17 @@ struct PreviousData {
     std::string database;
     int64_t size_bytes = 0;
     std::optional<base::Time> expiration_time;
+    std::string directory = {};  // below the data directory, where all files of the server are kept
 
     bool operator==(const PreviousData&) const = default;
+};
+
+// The time whose changes are served no more: between what was recovered and the stop.
+struct LostInterval {
+    std::string from;  // as RecoveredTo has it; empty where it is unknown
+    base::Time to{};
+
+    bool operator==(const LostInterval&) const = default;
 };
 
 // Which run of which agent step is under way; with the UID it names the Job.
@@ -145,6 +153,8 @@ struct RestoreStatus {
     std::optional<RestorePlan> plan;
     std::optional<Progress> progress;
     std::optional<int64_t> downtime_seconds, original_replicas;
+    std::optional<RecoveredTo> recovered_to;  // from the commit on, of a point in time
+    std::optional<LostInterval> lost_interval;
     std::optional<PreviousData> previous_data;
     std::string replaced_database;  // the name that it had; from the commit on
     std::optional<StepAttempt> step;

@@ -71,13 +71,20 @@ nlohmann::json to_json(const PointInTime& t) {
     if (t.latest) document["latest"] = true;
     if (t.exclusive) document["exclusive"] = true;
     if (t.timeline != 0) document["timeline"] = t.timeline;
+    if (t.reset_password) document["resetPassword"] = "FromSecret";
     return document;
 }
 
 PointInTime point_in_time_from_json(const nlohmann::json& document) {
-    return {text_at(document, "time"),      text_at(document, "lsn"),        text_at(document, "xid"),
-            text_at(document, "name"),      flag_at(document, "immediate"),  flag_at(document, "latest"),
-            flag_at(document, "exclusive"), integer_at(document, "timeline")};
+    return {text_at(document, "time"),
+            text_at(document, "lsn"),
+            text_at(document, "xid"),
+            text_at(document, "name"),
+            flag_at(document, "immediate"),
+            flag_at(document, "latest"),
+            flag_at(document, "exclusive"),
+            integer_at(document, "timeline"),
+            text_at(document, "resetPassword") == "FromSecret"};
 }
 
 nlohmann::json to_json(const RecoveredTo& reached) {

@@ -13,7 +13,8 @@ struct PointInTime {
     std::string lsn, xid, name;
     bool immediate = false, latest = false;
     bool exclusive = false;
-    int64_t timeline = 0;  // 0: the one that was live at `time`, or the live one
+    int64_t timeline = 0;         // 0: the one that was live at `time`, or the live one
+    bool reset_password = false;  // afterwards the role of the connection Secret has the password in it
 
     bool operator==(const PointInTime&) const = default;
 };

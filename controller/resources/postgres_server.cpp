@@ -67,6 +67,9 @@ HistoryEntry history_from_json(const nlohmann::json& item) {
     e.database = text_at(item, "database");
     e.completion_time = time_at(item, "completionTime").value_or(base::Time{});
     e.previous_database = text_at(item, "previousData.database");
+    e.previous_directory = text_at(item, "previousData.directory");
+    if (present_at(item, "previousData.dataOwner"))
+        e.data_owner = owner_from_json(field(item, "previousData.dataOwner"));
     e.previous_size_bytes = integer_at(item, "previousData.sizeBytes");
     e.expiration_time = time_at(item, "previousData.expirationTime");
     return e;
@@ -78,9 +81,12 @@ nlohmann::json to_json(const HistoryEntry& e) {
                         {"result", e.result},
                         {"completionTime", base::format_time(e.completion_time)}};
     put(item, "database", e.database);
-    if (!e.previous_database.empty()) {
+    if (e.keeps_data()) {
         auto& previous = item["previousData"];
-        previous = {{"database", e.previous_database}, {"sizeBytes", e.previous_size_bytes}};
+        previous = {{"sizeBytes", e.previous_size_bytes}};
+        put(previous, "database", e.previous_database);
+        put(previous, "directory", e.previous_directory);
+        if (e.data_owner) previous["dataOwner"] = to_json(*e.data_owner);
         put(previous, "expirationTime", e.expiration_time);
     }
     return item;
@@ -140,6 +146,7 @@ LockState lock_from_json(const nlohmann::json& status) {
                            texts_at(status, "fence.claimNames")};
     }
     lock.database = text_at(status, "activeRestore.database");
+    lock.point_in_time = flag_at(status, "activeRestore.pointInTime");
     for (const auto& item : list_at(status, "pausedCronJobs"))
         lock.paused.push_back({text_at(item, "name"), flag_at(item, "wasSuspended")});
     if (present_at(status, "dataOwner")) lock.data_owner = owner_from_json(field(status, "dataOwner"));
@@ -211,6 +218,7 @@ nlohmann::json to_json(const LockState& lock) {
     if (lock.active_restore)
         status["activeRestore"] = {{"name", lock.active_restore->name}, {"uid", lock.active_restore->uid}};
     if (lock.active_restore) put(status["activeRestore"], "database", lock.database);
+    if (lock.active_restore && lock.point_in_time) status["activeRestore"]["pointInTime"] = true;
     put(status, "originalReplicas", lock.original_replicas);
     if (lock.fence) {
         status["fence"] = {{"restoreUID", lock.fence->restore_uid},

@@ -67,7 +67,8 @@ struct LockState {
     std::optional<Fence> fence;
     std::optional<DataOwner> data_owner;
     std::vector<PausedCronJob> paused;
-    std::string database;  // that is restored, where it is not the server's own
+    std::string database;        // that is restored, where it is not the server's own
+    bool point_in_time = false;  // the whole server is, from its repository
 
     bool operator==(const LockState&) const = default;
 };
@@ -80,7 +81,11 @@ struct HistoryEntry {
     std::string previous_database;
     int64_t previous_size_bytes = 0;
     std::optional<base::Time> expiration_time;
+    // Or the folder with all files of the server, and whom they belong to, until the cleanup has removed it.
+    std::string previous_directory = {};
+    std::optional<DataOwner> data_owner = {};
 
+    bool keeps_data() const { return !previous_database.empty() || !previous_directory.empty(); }
     bool operator==(const HistoryEntry&) const = default;
 };
 

@@ -35,7 +35,6 @@ def test_every_sample_is_accepted_by_the_api_server(namespace, sample):
 @pytest.mark.parametrize(
     "spec, field",
     [
-        (POINT_IN_TIME | {"pointInTime": {"time": "2026-11-22T10:00:00Z"}}, "dryRun"),
         ({"strategy": "StageFirst"}, "strategy"),
         ({"strategy": "StageFirst", "approval": "Manual"}, "strategy"),
         ({"strategy": "StageFirst", "dryRun": "Rehearse"}, "strategy"),

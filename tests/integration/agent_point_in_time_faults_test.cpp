@@ -13,13 +13,19 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr int64_t old_row = 12, new_row = 6;
+constexpr const char* undone_uid = "undone-1";
 
-// What runs before the step, each to its end; `served`: a server has run on the copy, and archived.
+// What runs before the step, each to its end; `served`: a server has run on the copy, and archived; `undo`:
+// of a restore that did.
 struct Exchange {
     const char* name;
     std::vector<const char*> before;
     bool served;
     const char* step;
+    bool undo = false;
+
+    int64_t row_before() const { return undo ? new_row : old_row; }
+    int64_t row_afterwards() const { return undo ? old_row : new_row; }
 };
 
 const std::vector<Exchange>& exchanges() {
@@ -29,6 +35,10 @@ const std::vector<Exchange>& exchanges() {
         {"RollbackOfPrepared", {"prepare"}, false, "rollback"},
         {"RollbackOfCommitted", {"prepare", "commit"}, false, "rollback"},
         {"RollbackOfServed", {"prepare", "commit"}, true, "rollback"},
+        {"PrepareOfUndo", {}, false, "prepare", true},
+        {"CommitOfUndo", {"prepare"}, false, "commit", true},
+        {"RollbackOfPreparedUndo", {"prepare"}, false, "rollback", true},
+        {"RollbackOfServedUndo", {"prepare", "commit"}, true, "rollback", true},
     };
     return all;
 }
@@ -49,6 +59,13 @@ protected:
         write_rows(old_row);
         target_ = at_time(committed_at(new_row), 1);
         stop_server();
+        if (GetParam().undo) {
+            restore_to(target_, undone_uid);
+            start_server();
+            archive_all();
+            stop_server();
+            restore_uid_ = "a-1";
+        }
         keep(data_directory(), folder() + "/kept");
         keep(repository(), folder() + "/kept-repository");
     }
@@ -58,8 +75,12 @@ protected:
         ASSERT_EQ(run_as_postgres({"cp", "-a", from, to}).exit_code, 0);
     }
 
+    resources::AgentRequest asked(const std::string& step) const {
+        return GetParam().undo ? request_to_undo(step, undone_uid) : request_for(step, target_);
+    }
+
     void must(const std::string& step) {
-        const AgentRun ran = run_for(step, target_);
+        const AgentRun ran = run(asked(step));
         ASSERT_TRUE(ran.is_done()) << step << ": " << to_text(ran);
     }
 
@@ -77,7 +98,7 @@ protected:
     }
 
     TracedEnd run_faulty(const Exchange& exchange, Fault fault, size_t number) {
-        return run_traced(traced(request_for(exchange.step, target_)), fault, number);
+        return run_traced(traced(asked(exchange.step)), fault, number);
     }
 
     // All points where the step can be hit, or a sample. Of the thousand files that are removed one after the
@@ -108,6 +129,7 @@ protected:
         EXPECT_FALSE(fs::exists(work + "/ballast"));
         EXPECT_TRUE(!fs::exists(work + "/tree") || fs::is_empty(work + "/tree"));
         EXPECT_EQ(fs::exists(work + "/beside-" + restore_uid_), keeps_old_files);
+        EXPECT_EQ(keeps_files(undone_uid), GetParam().undo && !keeps_old_files);
         start_server();
         EXPECT_EQ(last_row(), row);
         EXPECT_EQ(sql("SELECT count(*) FROM rows"), std::to_string(row));
@@ -121,10 +143,10 @@ protected:
         if (step != "rollback" && go_on) {
             if (step == "prepare") must("prepare");
             must("commit");
-            return expect_served(new_row, true);
+            return expect_served(exchange.row_afterwards(), true);
         }
         must("rollback");
-        expect_served(old_row, false);
+        expect_served(exchange.row_before(), false);
     }
 
     resources::PointInTime target_;

@@ -144,6 +144,146 @@ TEST_F(AgentPointInTime, AfterAServerRanOnTheCopyTheOldFilesComeBackOnATimelineA
     EXPECT_LT(later, newest);
 }
 
+TEST_F(AgentPointInTime, IsUndoneAndRedoneWithAllRowsOfTheTimelinesThatWereLeft) {
+    write_rows(30);
+    const std::string time = committed_at(10);
+    stop_server();
+    restore_to(at_time(time), "a-1");
+    start_server();
+    write_rows(5);
+    archive_all();
+    stop_server();
+    undo("a-1", "a-2");
+    EXPECT_FALSE(keeps_files("a-1"));
+    EXPECT_TRUE(keeps_files("a-2"));
+    start_server();
+    EXPECT_EQ(last_row(), 30);
+    EXPECT_EQ(timeline(), 3);
+    write_rows(5);
+    back_up();
+    pgbackrest({"expire", "--repo1-retention-full=1"});
+    write_rows(5);
+    archive_all();
+    const std::string newest = committed_at(38);
+    stop_server();
+    undo("a-2", "a-3");
+    start_server();
+    EXPECT_EQ(last_row(), 15) << "redone";
+    EXPECT_EQ(timeline(), 4);
+    stop_server();
+    restore_to(at_time(newest), "a-4");
+    start_server();
+    EXPECT_EQ(last_row(), 38) << "of the backup and the timeline that were live then";
+    EXPECT_EQ(timeline(), 5);
+}
+
+TEST_F(AgentPointInTime, AnUndoThatIsTakenBackGivesTheKeptFilesBack) {
+    write_rows(30);
+    const std::string time = committed_at(10), early = committed_at(5);
+    stop_server();
+    restore_to(at_time(time), "a-1");
+    start_server();
+    write_rows(5);
+    archive_all();
+    stop_server();
+    restore_uid_ = "a-2";
+    const AgentRun prepared = run_undo("prepare", "a-1");
+    ASSERT_TRUE(prepared.is_done()) << to_text(prepared);
+    EXPECT_EQ(prepared.result.recovered_to->timeline, 3);
+    EXPECT_TRUE(keeps_files("a-2"));
+    EXPECT_TRUE(run_undo("rollback", "a-1").is_done());
+    EXPECT_TRUE(keeps_files("a-1"));
+    EXPECT_FALSE(keeps_files("a-2"));
+    start_server();
+    EXPECT_EQ(last_row(), 15);
+    stop_server();
+    // Timeline 3 was begun by files that are kept, and archived by nobody.
+    restore_to(at_time(early), "a-3");
+    start_server();
+    EXPECT_EQ(last_row(), 5);
+    EXPECT_EQ(timeline(), 4);
+    archive_all();
+    stop_server();
+    undo("a-1", "a-4");
+    start_server();
+    EXPECT_EQ(last_row(), 30);
+    EXPECT_EQ(timeline(), 5);
+}
+
+// Also the commit, as long as nobody was served; and the files that it kept for itself are today's.
+TEST_F(AgentPointInTime, AnUndoThatWasServedIsTakenBackOnATimelineAboveAll) {
+    write_rows(20);
+    const std::string time = committed_at(10);
+    stop_server();
+    restore_to(at_time(time), "a-1");
+    start_server();
+    write_rows(2);
+    archive_all();
+    stop_server();
+    undo("a-1", "a-2");
+    start_server();
+    archive_all();
+    stop_server();
+    EXPECT_TRUE(run_undo("rollback", "a-1").is_done());
+    EXPECT_TRUE(keeps_files("a-1"));
+    start_server();
+    EXPECT_EQ(last_row(), 12);
+    EXPECT_EQ(timeline(), 4);
+}
+
+TEST_F(AgentPointInTime, AnUndoOfWhatIsNotKeptIsRefusedBeforeAnythingIsStopped) {
+    restore_uid_ = "a-2";
+    for (const auto& [uid, reason] : std::vector<std::pair<std::string, std::string>>{
+             {"a-1", "PreviousDataGone"}, {"../tree", "BadRequest"}, {"", "BadRequest"}}) {
+        const AgentRun checked = run_undo("preflight", uid);
+        EXPECT_NE(checked.finding(reason), nullptr) << to_text(checked);
+        EXPECT_FALSE(checked.is_done());
+    }
+    stop_server();
+    const AgentRun prepared = run_undo("prepare", "a-1");
+    EXPECT_EQ(prepared.result.reason, "PreviousDataGone") << to_text(prepared);
+    EXPECT_TRUE(run_undo("rollback", "a-1").is_done());
+    start_server();
+    EXPECT_EQ(timeline(), 1);
+}
+
+TEST_F(AgentPointInTime, ThePasswordIsThatOfThenUnlessTheSecretsIsWanted) {
+    write_rows(5);
+    const std::string time = committed_at(4);
+    sql("ALTER ROLE app PASSWORD 'of today'");
+    const std::string secret = folder() + "/secret/password", user = folder() + "/secret/username";
+    std::ofstream(user, std::ios::trunc) << "app";
+    std::ofstream(secret, std::ios::trunc) << "of today";
+    stop_server();
+    restore_to(at_time(time), "a-1");
+    start_server();
+    const auto live = [&] {
+        auto asked = request_for("verify", at_time(time));
+        asked.host = "127.0.0.1";
+        asked.timeline = timeline();
+        return run(asked);
+    };
+    AgentRun verified = live();
+    ASSERT_TRUE(verified.is_done()) << to_text(verified);
+    EXPECT_EQ(verified.result.credentials_match, false);
+    EXPECT_NE(verified.result.message.find("the passwords of then"), std::string::npos);
+    EXPECT_EQ(verified.result.message.find("of today"), std::string::npos);
+    stop_server();
+    auto reset = at_time(time);
+    reset.reset_password = true;
+    restore_to(reset, "a-2");
+    start_server();
+    verified = live();
+    ASSERT_TRUE(verified.is_done()) << to_text(verified);
+    EXPECT_EQ(verified.result.credentials_match, true);
+    EXPECT_EQ(sql("SELECT rolpassword LIKE 'SCRAM-SHA-256$%' FROM pg_authid WHERE rolname = 'app'"), "t");
+
+    auto elsewhere = request_for("verify", reset);
+    elsewhere.host = "127.0.0.1";
+    elsewhere.timeline = 9;
+    EXPECT_EQ(run(elsewhere).result.reason, "NotTheRestoredDatabase");
+}
+
 TEST_F(AgentPointInTime, PointsBeforeBetweenAndAfterEarlierRestoresStayReachableByTheirTimeAlone) {
     write_rows(30);
     const std::string first = committed_at(10), abandoned = committed_at(20);
@@ -225,6 +365,20 @@ TEST_F(AgentPointInTime, WhatCannotBeReachedIsRefusedAndTheOldDataStays) {
     start_server();
     EXPECT_EQ(last_row(), 10);
     EXPECT_EQ(timeline(), 1);
+}
+
+TEST_F(AgentPointInTime, ATimeAfterTheLastCommitIsReachedWhereTheServerCouldBeAskedBeforeItsStop) {
+    write_rows(10);
+    const std::string now =
+        sql("SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')");
+    auto quiesce = request_for("quiesce", at_time(now));
+    quiesce.host = "127.0.0.1";
+    EXPECT_TRUE(run(quiesce).is_done());
+    stop_server();
+    restore_to(at_time(now));
+    start_server();
+    EXPECT_EQ(last_row(), 10);
+    EXPECT_EQ(timeline(), 2);
 }
 
 TEST_F(AgentPointInTime, ARepositoryThatIsNotThisServersOrCannotBeReadIsRefused) {

@@ -128,6 +128,29 @@ void PointInTimeTest::restore_to(const resources::PointInTime& target, const std
     }
 }
 
+resources::AgentRequest PointInTimeTest::request_to_undo(const std::string& step,
+                                                         const std::string& undone_uid) const {
+    resources::PointInTime end;
+    end.latest = true;
+    auto asked = request_for(step, end);
+    asked.undo = true;
+    asked.undone_uid = undone_uid;
+    asked.restore_name = restore_uid_;
+    return asked;
+}
+
+void PointInTimeTest::undo(const std::string& undone_uid, const std::string& uid) {
+    restore_uid_ = uid;
+    for (const char* step : {"preflight", "prepare", "verify", "commit"}) {
+        const AgentRun ran = run_undo(step, undone_uid);
+        ASSERT_TRUE(ran.is_done()) << step << ": " << to_text(ran);
+    }
+}
+
+bool PointInTimeTest::keeps_files(const std::string& uid) const {
+    return fs::exists(data_directory() + "/.dbrestore/beside-" + uid + "/PG_VERSION");
+}
+
 std::string PointInTimeTest::refusal(const resources::PointInTime& target) {
     restore_uid_ += "x";
     const AgentRun prepared = run_for("prepare", target);

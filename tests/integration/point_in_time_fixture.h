@@ -37,6 +37,14 @@ protected:
     }
     // The stopped server is taken there by all steps of a restore of this UID. Fails the test where one does.
     void restore_to(const resources::PointInTime& target, const std::string& uid = "a-1");
+    // What the restore of `undone_uid` keeps comes back, by all steps of another one of this UID.
+    void undo(const std::string& undone_uid, const std::string& uid);
+    resources::AgentRequest request_to_undo(const std::string& step, const std::string& undone_uid) const;
+    AgentRun run_undo(const std::string& step, const std::string& undone_uid) {
+        return run(request_to_undo(step, undone_uid));
+    }
+    // The folder in which a restore keeps the old files is there.
+    bool keeps_files(const std::string& uid) const;
     // Prepares in vain, and takes it back: the old rows are served. Gives the reason.
     std::string refusal(const resources::PointInTime& target);
 };

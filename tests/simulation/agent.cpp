@@ -10,6 +10,7 @@ using resources::PreflightFinding;
 namespace {
 
 constexpr int lock_patience = 20;  // moves
+const resources::RecoveredTo recovered{"2026-11-22T09:59:59.998877Z", "0/3000110", 2};
 
 AgentResult done(const std::string& message = {}) {
     AgentResult result;
@@ -164,8 +165,9 @@ AgentRun::Result AgentRun::prepare(Volume& volume, const Surroundings& surroundi
                 claim(volume);
                 return done("an earlier attempt had prepared it");
             }
-            journal = VolumeJournal{JournalState::preparing, request_.restore_uid, pod_uid_,
-                                    request_.new_database, request_.old_database};
+            journal = VolumeJournal{
+                JournalState::preparing, request_.restore_uid,  pod_uid_,
+                request_.new_database,   request_.old_database, request_.point_in_time.has_value()};
             return std::nullopt;
         case 2:
             return hide(volume);
@@ -190,6 +192,8 @@ AgentRun::Result AgentRun::verify(Volume& volume, const Surroundings& surroundin
         if (!surroundings.server_answers) return retryable("ServerUnreachable");
         const auto kept = volume.databases.find(request_.old_database);
         if (kept == volume.databases.end() || !kept->second.closed) return failed("NotTheRestoredDatabase");
+        if (request_.point_in_time && request_.timeline != recovered.timeline)
+            return failed("NotTheRestoredDatabase");
         return surroundings.live_check_passes ? done() : failed("LoginFailed");
     }
     if (moves_++ == 1) {
@@ -230,6 +234,7 @@ AgentRun::Result AgentRun::commit(Volume& volume, const VolumeWatcher& watcher) 
             volume.hidden = false;
             AgentResult result = done();
             result.bytes = 4096;
+            if (journal->physical) result.recovered_to = recovered;
             return result;
     }
 }
@@ -240,6 +245,8 @@ AgentRun::Result AgentRun::rollback(Volume& volume, const VolumeWatcher& watcher
         if (!journal) return done("nothing was done on the volume");
         if (!ours(volume)) return done("nothing of this restore is on the volume");
         if (journal->state == JournalState::rolled_back && !volume.hidden) return done();
+        // As where a server ran on the copy: the old files then need a timeline that nobody has.
+        if (journal->physical && request_.stanza.empty()) return failed("RepositorySecretMissing");
         return claim(volume);
     }
     return undo(volume, watcher, undo_moves_++);
@@ -277,7 +284,7 @@ AgentRun::Result AgentRun::undo(Volume& volume, const VolumeWatcher& watcher, in
 AgentRun::Result AgentRun::cleanup(Volume& volume, const Surroundings& surroundings,
                                    const VolumeWatcher& watcher) const {
     if (!request_.old_database.starts_with("dbrestore_old_")) return failed("NotOurs");
-    if (!surroundings.server_answers) return retryable("ServerUnreachable");
+    if (!request_.point_in_time && !surroundings.server_answers) return retryable("ServerUnreachable");
     const auto at = volume.databases.find(request_.old_database);
     if (at == volume.databases.end()) return done("it was gone already");
     if (!at->second.closed) return failed("DatabaseInUse");

@@ -104,7 +104,11 @@ void Cluster::admit_process(const Key& key, const json& pod) {
             : store_.find("jobs",
                           {key.namespace_name, labels.value("batch.kubernetes.io/job-name", std::string())});
     if (job == nullptr) job = &pod;
-    if (const auto request = request_of(*job)) process.agent.emplace(*request, process.uid);
+    if (const auto request = request_of(*job)) {
+        process.agent.emplace(*request, process.uid);
+        // It removes a folder that no server knows.
+        if (request->step == "cleanup") process.writes = false;
+    }
     const auto& admitted = processes_.emplace(process.uid, std::move(process)).first->second;
     show(admitted,
          [&](json& document) { document["status"]["startTime"] = base::format_time(clock_.now()); });

@@ -44,6 +44,7 @@ void People::set_up(const Scenario& scenario) {
     retain_seconds_ = scenario.retain_seconds;
     dump_is_good_ = scenario.behaviour.dump_is_good;
     pauses_cron_jobs_ = scenario.pauses_cron_jobs;
+    to_a_point_ = scenario.to_a_point;
     for (const char* name : {"shop", "bystander"}) {
         store_.create("namespaces", {{"metadata", {{"name", name}}}});
         store_.create("statefulsets", workload({name, "shop"}, scenario.replicas, owner_known_));
@@ -83,6 +84,9 @@ json People::server_spec() const {
         for (const char* name : {the_backup.name.c_str(), "not-there", the_report.name.c_str()})
             spec["suspend"].push_back({{"kind", "CronJob"}, {"name", name}});
     }
+    if (to_a_point_)
+        spec["pointInTimeRecovery"]["pgBackRest"] = {{"stanza", "shop"},
+                                                     {"configSecretRef", {{"name", "shop-pgbackrest"}}}};
     if (has_stores_)
         spec["stores"].push_back(
             {{"name", "nightly"},
@@ -132,7 +136,10 @@ void People::wish(const Key& restore, int64_t retain_seconds) {
     json spec{{"serverRef", {{"name", the_server.name}}},
               {"acknowledgeDataLoss", true},
               {"previousData", {{"retainSeconds", retain_seconds}}}};
-    if (has_stores_) {
+    if (to_a_point_) {
+        spec["type"] = "PointInTime";
+        spec["pointInTime"] = {{"time", "2026-11-22T10:00:00Z"}};
+    } else if (has_stores_) {
         spec["type"] = "ScheduledBackup";
         spec["scheduledBackup"] = {{"store", "nightly"}, {"latest", true}};
     } else {

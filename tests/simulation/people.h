@@ -54,7 +54,7 @@ private:
     };
     std::vector<Plan> plans_;
     bool owner_known_ = true, dump_is_good_ = true;
-    bool pauses_cron_jobs_ = false, has_stores_ = false, has_second_store_ = false;
+    bool pauses_cron_jobs_ = false, to_a_point_ = false, has_stores_ = false, has_second_store_ = false;
     int64_t retain_seconds_ = 3600;
     uint64_t cron_jobs_touched_ = 0;
 };

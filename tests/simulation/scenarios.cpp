@@ -10,6 +10,28 @@ using resources::Phase;
 
 namespace {
 
+void add_points_in_time(std::vector<Scenario>& all) {
+    all.push_back({.name = "to_a_point", .to_a_point = true});
+    all.push_back({.name = "to_two_points",
+                   .then = {the_second_restore.name},
+                   .pauses_cron_jobs = true,
+                   .to_a_point = true});
+    all.push_back({.name = "to_a_point_whose_check_fails",
+                   .ends = Phase::failed,
+                   .behaviour = {.live_check_passes = false},
+                   .to_a_point = true});
+    for (const Fault way : {Fault::cancelled, Fault::restore_deleted, Fault::server_deleted,
+                            Fault::finalizers_removed, Fault::created_again}) {
+        const bool ends_it =
+            way == Fault::cancelled || way == Fault::restore_deleted || way == Fault::server_deleted;
+        for (const Phase phase : {Phase::preparing, Phase::starting})
+            all.push_back({.name = "to_a_point_and_" + to_text(way) + "_in_" + to_text(phase),
+                           .ends = ends_it ? Phase::cancelled : Phase::succeeded,
+                           .cues = {{phase, way}},
+                           .to_a_point = true});
+    }
+}
+
 std::vector<Scenario> make() {
     std::vector<Scenario> all{
         {.name = "happy"},
@@ -60,6 +82,7 @@ std::vector<Scenario> make() {
         all.push_back(
             {.name = "namespace_deleted_in_" + to_text(phase), .cues = {{phase, Fault::namespace_deleted}}});
     }
+    add_points_in_time(all);
     // The same ways out, with more that must be as it was before.
     for (const Fault way : {Fault::cancelled, Fault::restore_deleted, Fault::server_deleted,
                             Fault::namespace_deleted, Fault::finalizers_removed, Fault::cron_job_toggled,

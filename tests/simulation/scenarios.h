@@ -26,6 +26,7 @@ struct Scenario {
     bool dump_claim_is_late = false;
     bool pauses_cron_jobs = false;
     bool has_stores = false;        // and what is restored is the newest backup in one of them
+    bool to_a_point = false;        // in time, and not from a dump
     bool operator_is_away = false;  // for ten hours, from Preparing on
 };
 

@@ -22,6 +22,8 @@ enum class JournalState { preparing, prepared, committing, committed, rolled_bac
 struct VolumeJournal {
     JournalState state = JournalState::preparing;
     std::string restore_uid, pod_uid, new_database, old_database;
+    bool physical =
+        false;  // the databases stand for all files of the server, and for the folders beside them
 };
 
 struct Volume {

@@ -126,5 +126,54 @@ TEST(RestoreErrors, WhatCouldNotBeDroppedIsForgivenWhereAllElseWentWell) {
     EXPECT_FALSE(miscounted.all_are_forgiven());
 }
 
+// As PostgreSQL 15's pg_restore printed it.
+TEST(RestoreErrors, WhatWorkersLockedOutIsRepeatedWithAllThatFailedSince) {
+    const std::string attach = "3225; 0 0 INDEX ATTACH shop second_a_idx app",
+                      key = "3226; 2606 18790 FK CONSTRAINT shop parts parts_kind_fkey app",
+                      index = "3221; 1259 18791 INDEX shop second_idx app";
+    const auto told = [](RestoreErrors& errors, const std::string& entry, const std::string& error) {
+        errors.add_line("pg_restore: from TOC entry " + entry);
+        errors.add_line("pg_restore: error: " + error);
+    };
+    const std::string locked = "could not execute query: ERROR:  deadlock detected";
+    RestoreErrors errors;
+    told(errors, attach, locked);
+    errors.add_line("DETAIL:  Process 1 waits for AccessExclusiveLock on relation 2; blocked by process 3.");
+    errors.add_line("Command was: ALTER INDEX shop.second_idx ATTACH PARTITION shop.second_a_idx;");
+    told(errors, key, "could not execute query: ERROR:  there is no unique constraint matching given keys");
+    EXPECT_FALSE(errors.has_fatal());
+    EXPECT_FALSE(errors.all_are_forgiven()) << "it has not said that it is through";
+    errors.add_line("pg_restore: warning: errors ignored on restore: 3");
+    EXPECT_TRUE(errors.all_are_forgiven()) << "a worker with an error counts what it does afterwards";
+    EXPECT_TRUE(errors.must_be_repeated(attach));
+    EXPECT_TRUE(errors.must_be_repeated(key));
+    EXPECT_FALSE(errors.must_be_repeated(index));
+
+    RestoreErrors before;
+    told(before, key, "could not execute query: ERROR:  there is no unique constraint matching given keys");
+    told(before, attach, locked);
+    EXPECT_TRUE(before.has_fatal()) << "what fails without it counts";
+
+    // Its INSERTs, or its COPY, may have left half of it.
+    RestoreErrors of_data;
+    told(of_data, attach, locked);
+    told(of_data, "3363; 0 686985 TABLE DATA shop first app", locked);
+    EXPECT_TRUE(of_data.has_fatal());
+    RestoreErrors of_copy;
+    told(of_copy, "3363; 0 686985 TABLE DATA shop first app",
+         "COPY failed for table \"first\": ERROR:  deadlock detected");
+    EXPECT_TRUE(of_copy.has_fatal());
+
+    // In mode Clean too, where the drops come first.
+    RestoreErrors clean(true);
+    told(clean, index, "could not execute query: ERROR:  cannot drop index");
+    clean.add_line("Command was: DROP INDEX IF EXISTS shop.second_idx;");
+    told(clean, attach, locked);
+    clean.add_line("pg_restore: warning: errors ignored on restore: 2");
+    EXPECT_TRUE(clean.all_are_forgiven());
+    EXPECT_TRUE(clean.must_be_repeated(attach));
+    EXPECT_FALSE(clean.must_be_repeated(index)) << "it was made anew";
+}
+
 }  // namespace
 }  // namespace dbrestore::agent

@@ -14,8 +14,6 @@ World asking_for(const std::function<void(resources::RestoreSpec&)>& change) {
 TEST(Pending, refuses_what_a_later_version_brings) {
     const std::string refused = "SaveRestore(Failed) Speak(NotSupportedYet)";
     check({
-        {"another type", asking_for([](auto& s) { s.type = "PointInTime"; }), refused, "NotSupportedYet",
-         "`spec.dryRun` must be Plan"},
         {"strategy StageFirst", asking_for([](auto& s) { s.strategy = "StageFirst"; }), refused,
          "NotSupportedYet", "strategy"},
         {"approval Manual", asking_for([](auto& s) { s.approval = "Manual"; }), refused, "NotSupportedYet",

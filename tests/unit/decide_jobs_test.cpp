@@ -187,6 +187,30 @@ TEST(JobManifest, follows_the_database_to_its_nodes) {
         EXPECT_FALSE(pod.contains(never)) << never;
 }
 
+// A volume that only one node may have must be there already, or the pod would wait for it for ever.
+TEST(JobManifest, goes_to_the_node_that_has_the_volume) {
+    const World running = a_restore()
+                              .in(Phase::validating)
+                              .with_lock()
+                              .in_step("preflight", 1)
+                              .seen_fresh()
+                              .where([](World& w) {
+                                  w.pods[0].node_name = "node-7";
+                                  w.pods.push_back(a_pod("other", "other-claim"));
+                                  w.pods.back().node_name = "node-8";
+                              });
+    const auto plan = decide::decide(running);
+    ASSERT_EQ(told(plan), "CreateJob(preflight)");
+    EXPECT_EQ(find_action<decide::CreateJob>(plan)
+                  ->manifest["spec"]["template"]["spec"]["affinity"]["nodeAffinity"],
+              json::parse(R"({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [
+            {"matchFields": [{"key": "metadata.name", "operator": "In", "values": ["node-7"]}]}]}})"));
+    EXPECT_EQ(decide::node_with_claim({}, "data-shop-0"), "");
+    auto ended = running.pods;
+    ended[0].phase = "Succeeded";
+    EXPECT_EQ(decide::node_with_claim(ended, "data-shop-0"), "");
+}
+
 TEST(JobManifest, brings_configuration_that_lies_outside_the_data_directory_whatever_its_volume_is_called) {
     resources::Workload workload = the_workload();
     workload.pod_spec["volumes"] = json::parse(

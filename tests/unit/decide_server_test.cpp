@@ -132,6 +132,38 @@ TEST(Server, drops_previous_data_when_it_has_expired_and_not_before) {
         EXPECT_NE(volume["name"], "data") << "dropping needs no volume";
 }
 
+// Beside a server that runs, and also where none does: it takes nothing but the volume.
+TEST(Server, removes_kept_files_on_the_volume_as_their_owner) {
+    decide::ServerWorld world = with_previous_data(0);
+    auto& entry = world.server.status.history[0];
+    entry.previous_database.clear();
+    entry.previous_directory = std::string(".dbrestore/beside-") + restore_uid;
+    entry.data_owner = resources::DataOwner{1001, 1002};
+    world.pods[0].node_name = "node-7";
+    EXPECT_EQ(resources::server_from_json({{"status", to_json(world.server.status)}}).status.history[0],
+              entry);
+    const auto plan = decide::decide_server(world);
+    ASSERT_EQ(told(plan), "CreateJob(cleanup)");
+    const auto& pod = find_action<decide::CreateJob>(plan)->manifest["spec"]["template"]["spec"];
+    EXPECT_EQ(pod["securityContext"]["runAsUser"], 1001);
+    EXPECT_EQ(pod["securityContext"]["runAsGroup"], 1002);
+    EXPECT_NE(pod.dump().find(R"("claimName":"data-shop-0","readOnly":false)"), std::string::npos);
+    EXPECT_NE(pod["affinity"].dump().find("node-7"), std::string::npos);
+    const auto request = nlohmann::json::parse(pod["containers"][0]["env"][0]["value"].get<std::string>());
+    EXPECT_TRUE(request.contains("pointInTime"));
+    EXPECT_FALSE(request.contains("host"));
+
+    auto down = world;
+    down.pods.clear();
+    EXPECT_EQ(told(decide::decide_server(down)), "CreateJob(cleanup)");
+    auto good = world;
+    good.jobs.push_back(a_cleanup_job(1, 5, true));
+    good.reports[good.jobs[0].meta.name] = resources::AgentReport{{}, done(), false};
+    const auto forgotten = server_status_after(good).history[0];
+    EXPECT_FALSE(forgotten.keeps_data());
+    EXPECT_FALSE(forgotten.data_owner);
+}
+
 TEST(Server, drops_nothing_while_a_restore_runs_or_nobody_answers) {
     decide::ServerWorld locked = with_previous_data(0);
     locked.server.lock.active_restore = resources::ActiveRestore{"r", "uid"};
