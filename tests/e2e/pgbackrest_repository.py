@@ -1,5 +1,6 @@
 """A database that archives to an encrypted pgBackRest repository on the S3 server, and the one writer of its numbered rows."""
 
+import contextlib
 import dataclasses
 import json
 import time
@@ -108,6 +109,13 @@ class ArchivingShop(Shop):
         """The names of what its archive holds."""
         return set(self.pgbackrest("repo-ls", f"archive/{self.name}/15-1").split())
 
+    def must_archive(self):
+        """With no gap, on the timeline that it is on."""
+        archive_all(self)
+        self.pgbackrest("check")
+        assert self.value("SELECT failed_count FROM pg_stat_archiver") == "0"
+        assert f"{self.timeline():08X}.history" in self.archived()
+
     def timeline(self):
         return int(self.value("SELECT timeline_id FROM pg_control_checkpoint()"))
 
@@ -134,13 +142,10 @@ class ArchivingShop(Shop):
 
     def change_password(self, password):
         """Of its superuser; the connection Secret knows it."""
-        self.set_password(password)
-        self.password = password
-        secret = S3.secret(f"{self.name}-connection", {"password": password})
-        kubectl("apply", "--server-side", "--force-conflicts", objects=secret, namespace=self.namespace)
-
-    def set_password(self, password):
         self.sql(f"ALTER ROLE {self.user()} PASSWORD '{password}'")
+        self.password = password
+        patch = json.dumps({"stringData": {"password": password}})
+        kubectl("patch", f"secret/{self.name}-connection", f"--patch={patch}", namespace=self.namespace)
 
     def history_of(self, restore):
         """What its PostgresServer remembers of a restore."""
@@ -150,3 +155,14 @@ class ArchivingShop(Shop):
         """The folder in which a restore keeps the old files, below the data directory and on the host."""
         folder = f".dbrestore/beside-{restore_uid}"
         return folder, self.data_on_host / "pgdata" / folder
+
+
+@contextlib.contextmanager
+def archiving_shop(namespace):
+    """Filled, and with one backup."""
+    s3 = S3(namespace, "continuous-backups").deploy()
+    shop = ArchivingShop(namespace, s3).deploy().fill().register().back_up()
+    yield shop
+    # It archives its last WAL before it ends: while there is something to archive to.
+    shop.scale(0)
+    shop.wait_stopped()

@@ -143,8 +143,9 @@ def undo(restore, server="shop"):
     return begin(restore.namespace, server=server, type="Undo", undo=reference, dump=None, logical=None)
 
 
-def to_point_in_time(shop, time, **options):
-    options |= {"type": "PointInTime", "pointInTime": {"time": time}, "dump": None}
+def to_point_in_time(shop, time, reset_password=None, **options):
+    point = {"time": time} | ({"resetPassword": reset_password} if reset_password else {})
+    options |= {"type": "PointInTime", "pointInTime": point, "dump": None}
     return begin(shop.namespace, server=shop.name, **options)
 
 

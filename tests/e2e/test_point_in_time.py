@@ -2,25 +2,20 @@
 
 import datetime
 import re
-import uuid
 
 import pytest
 
 import restores
-from pgbackrest_repository import PASSPHRASE, ArchivingShop, archive_all
+from pgbackrest_repository import PASSPHRASE, archiving_shop
 from processes import catch_agent
-from s3 import S3, SECRET_KEY
-from support.kubectl import kubectl, wait_for
+from s3 import SECRET_KEY
+from support.kubectl import kubectl
 
 
 @pytest.fixture(scope="module")
 def shared_shop(namespace):
-    s3 = S3(namespace, "continuous-backups").deploy()
-    shop = ArchivingShop(namespace, s3).deploy().fill().register().back_up()
-    yield shop
-    # It archives its last WAL before it ends: while there is something to archive to.
-    shop.scale(0)
-    shop.wait_stopped()
+    with archiving_shop(namespace) as shop:
+        yield shop
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +71,7 @@ def test_the_last_row_at_the_time_is_there_and_the_next_is_not(shop, points):
     shop.must_be_at(point)
     assert shop.timeline() > timeline
     must_tell_what_it_did(shop, restore, point)
-    must_archive(shop)
+    shop.must_archive()
     must_keep_secrets(shop, restore)
 
 
@@ -97,14 +92,6 @@ def must_tell_what_it_did(shop, restore, point):
     assert restore.condition("CredentialsMatch")[0] == "True"
 
 
-def must_archive(shop):
-    """With no gap, on the timeline that it is on."""
-    archive_all(shop)
-    shop.pgbackrest("check")
-    assert shop.value("SELECT failed_count FROM pg_stat_archiver") == "0"
-    assert f"{shop.timeline():08X}.history" in shop.archived()
-
-
 def must_keep_secrets(shop, restore):
     told = [kubectl("logs", pod["metadata"]["name"], namespace=shop.namespace) for pod in restore.pods()]
     told.append(kubectl("get", "dbr,pgs,jobs,events", "-o", "yaml", namespace=shop.namespace))
@@ -122,28 +109,4 @@ def test_points_before_and_after_an_earlier_restore_are_reached_by_their_time_al
     restores.to_point_in_time(shop, between.time).must_succeed()
     shop.must_be_at(between)
     assert shop.timeline() == timeline + 2
-    must_archive(shop)
-
-
-def test_the_old_files_are_removed_when_they_expire_and_the_database_runs_on(shop):
-    point = shop.pass_a_point()
-    keeps = {"retainSeconds": 5}
-    restore = restores.to_point_in_time(shop, point.time, previousData=keeps).must_succeed()
-    _, files = shop.kept_files(restore.uid)
-    assert files.exists()
-    life = shop.life()
-    wait_for("the old files are removed", lambda: not files.exists(), 90)
-    wait_for("the history forgets them", lambda: not shop.history_of(restore).get("previousData"))
-    assert shop.life() == life
-    shop.must_be_at(point)
-
-
-def test_a_password_that_was_changed_since_is_told(shop):
-    point = shop.pass_a_point()
-    shop.change_password(f"secret-{uuid.uuid4().hex}")
-    restore = restores.to_point_in_time(shop, point.time).must_succeed()
-    status, _, message = restore.condition("CredentialsMatch")
-    assert status == "False"
-    assert "Secret" in message
-    shop.must_be_at(point)
-    shop.set_password(shop.password)
+    shop.must_archive()
