@@ -246,6 +246,14 @@ def test_fence_refuses_a_writer_of_a_restore_that_has_none(fenced):
     dry_create(pod_mounting("data-late-0"), fenced)
 
 
+def test_fence_lets_what_removes_expired_files_write_unless_another_restore_works_there(fenced):
+    labels = LABELS | {"dbrestore.dev/restore-uid": "ended", "dbrestore.dev/step": "cleanup"}
+    infer_claim(fenced, "data-kept-0")
+    dry_create(pod_mounting("data-kept-0", labels, "Job"), fenced)
+    said = refusal("create", "--dry-run=server", objects=pod_mounting(CLAIM, labels, "Job"), namespace=fenced)
+    assert "shop-1 works on its data" in said
+
+
 def test_fence_leaves_other_claims_alone(fenced):
     dry_create(pod_mounting("data-other-0"), fenced)
 

@@ -143,6 +143,12 @@ def undo(restore, server="shop"):
     return begin(restore.namespace, server=server, type="Undo", undo=reference, dump=None, logical=None)
 
 
+def to_point_in_time(shop, time, reset_password=None, **options):
+    point = {"time": time} | ({"resetPassword": reset_password} if reset_password else {})
+    options |= {"type": "PointInTime", "pointInTime": point, "dump": None}
+    return begin(shop.namespace, server=shop.name, **options)
+
+
 def must_be_as_the_status_says(shop, restore, copies):
     """All new or all old, served, and no trace of the restore."""
     restore.wait_until_ended()

@@ -21,8 +21,10 @@ def certificate_for(address, folder):
     """Makes ca.crt, tls.crt and tls.key in the folder."""
     key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]
     openssl("req", "-x509", *key, "-subj", "/CN=the store's", "-keyout", f"{folder}/ca.key", "-out", f"{folder}/ca.crt")
+    # An older pgBackRest looks for the address among the names.
+    names = f"subjectAltName=IP:{address},DNS:{address}"
     openssl(
-        *("req", "-x509", *key, "-subj", "/CN=s3", "-addext", f"subjectAltName=IP:{address}"),
+        *("req", "-x509", *key, "-subj", "/CN=s3", "-addext", names),
         *("-CA", f"{folder}/ca.crt", "-CAkey", f"{folder}/ca.key"),
         *("-keyout", f"{folder}/tls.key", "-out", f"{folder}/tls.crt"),
     )
@@ -78,9 +80,10 @@ class S3:
         self.endpoint = f"https://{address}:{PORT}"
         certificate_for(address, self.folder.name)
         texts = {name: (Path(self.folder.name) / name).read_text() for name in ("ca.crt", "tls.crt", "tls.key")}
+        self.authority = texts["ca.crt"]
         keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
         secrets = [self.secret("s3-tls", texts), self.secret("s3-keys", keys)]
-        secrets.append(self.secret("s3-ca", {"ca.crt": texts["ca.crt"]}))
+        secrets.append(self.secret("s3-ca", {"ca.crt": self.authority}))
         kubectl("create", objects=[*secrets, pod()], namespace=self.namespace)
         wait_for("the S3 server", lambda: self.asks("--request", "PUT", f"/{self.bucket}"), 90)
         return self

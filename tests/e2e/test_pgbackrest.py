@@ -3,6 +3,7 @@
 import pytest
 
 from layouts import container_of, of_version_17, variable
+from pgbackrest_repository import AS_POSTGRES, archive_all
 from processes import at_once
 from release import tear_down
 from shop import FINGERPRINT, Shop
@@ -19,7 +20,6 @@ SETTINGS = {
     "LOG_LEVEL_FILE": "off",
     "START_FAST": "y",
 }
-AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups")
 
 
 def archiving(objects):
@@ -98,9 +98,7 @@ def test_the_bundles_pgbackrest_restores_what_the_databases_own_has_archived(nam
     back_up(shop)
     # What only the WAL holds.
     shop.change()
-    archived = "SELECT last_archived_wal >= '{}' FROM pg_stat_archiver"
-    last = shop.value("SELECT pg_walfile_name(pg_switch_wal())")
-    wait_for("the WAL is archived", lambda: shop.value(archived.format(last)) == "t")
+    archive_all(shop)
     kubectl("create", objects=restorer(shop), namespace=namespace)
     pod = f"{shop.name}-restorer"
     kubectl("wait", "--for=condition=Ready", f"pod/{pod}", "--timeout=60s", namespace=namespace)
