@@ -55,6 +55,11 @@ std::optional<int64_t> percent_in(std::string_view line) {
                                           : std::nullopt;
 }
 
+bool sets_io_timeout(std::string_view configuration) {
+    return std::ranges::any_of(lines_of(configuration),
+                               [](const auto& line) { return trimmed(line).starts_with("io-timeout"); });
+}
+
 }  // namespace
 
 std::string dangerous_setting(std::string_view configuration) {
@@ -78,6 +83,7 @@ std::optional<Failure> PgBackRest::open(const Context& context, std::optional<Pg
         return Failure{"RepositoryRefused", "pgbackrest.conf must not set `" + setting + "`"};
     forget_environment();
     opened = PgBackRest(context);
+    opened->waits_as_configured_ = sets_io_timeout(*text);
     return std::nullopt;
 }
 
@@ -89,6 +95,9 @@ std::vector<std::string> PgBackRest::command(std::vector<std::string> arguments)
     arguments.insert(arguments.begin(),
                      {context_->surroundings.pgbackrest_program, "--config=" + configuration_file(*context_),
                       "--stanza=" + context_->request.stanza, "--log-level-file=off"});
+    // Each call tries for several times as long. By default a repository that is away would be told after ten
+    // minutes, with the database down.
+    if (!waits_as_configured_) arguments.insert(arguments.begin() + 1, "--io-timeout=10");
     return arguments;
 }
 

@@ -47,6 +47,7 @@ private:
     std::string folder() const;
 
     const Context* context_;
+    bool waits_as_configured_ = false;  // `io-timeout` is set
 };
 
 }  // namespace dbrestore::agent

@@ -22,6 +22,7 @@ namespace {
 
 constexpr size_t max_history_entries = 100;
 constexpr double cleanup_pause_seconds = 60;
+constexpr double cleanup_given_up_seconds = 900;  // its pod's own deadline is a third of that
 
 void set_ready(const ServerWorld& world, ServerStatus& status, Truth truth, const std::string& reason,
                const std::string& message) {
@@ -146,8 +147,12 @@ void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
         return forget_previous_data(entry);
     }
     const double age_seconds = job == nullptr ? 0 : base::seconds_between(job->meta.creation_time, world.now);
-    if (job != nullptr && report == world.reports.end() && !job->finished())
+    if (job != nullptr && report == world.reports.end() && !job->finished()) {
+        // Its pod may never have been let in; another one is made once it is gone.
+        if (age_seconds > cleanup_given_up_seconds && !job->meta.deleting)
+            plan.actions.push_back(DeleteJob{job->meta.name, job->meta.uid});
         return look_again(plan, age_seconds < cleanup_pause_seconds ? 2s : 30s);
+    }
     const resources::Pod* pod = ready_pod(world);
     // Ever more rarely: ended Jobs are kept for a day.
     const bool paused =

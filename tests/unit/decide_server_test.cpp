@@ -183,6 +183,10 @@ TEST(Server, forgets_previous_data_only_when_the_drop_is_reported) {
     };
     const AgentResult good = done(), bad = failed();
     EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 5, false), nullptr))), "") << "it runs";
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 899, false), nullptr))), "");
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 901, false), nullptr))),
+              "DeleteJob(dbr-11111111-cleanup-1)")
+        << "no pod of it was let in";
     EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 5, true), &bad))), "")
         << "not at once again";
     EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 61, true), &bad))), "CreateJob(cleanup)");
