@@ -49,7 +49,7 @@ std::string replayed_segment(const std::string& title) {
     for (const std::string_view mark : {"startup recovering ", "startup waiting for "}) {
         const size_t at = title.find(mark);
         if (at == std::string::npos) continue;
-        const std::string name = title.substr(at + mark.size(), length);
+        std::string name = title.substr(at + mark.size(), length);
         if (name.size() == length && name.find_first_not_of("0123456789ABCDEF") == std::string::npos)
             return name;
     }
