@@ -1,5 +1,7 @@
 #include "agent/control_data.h"
 
+#include <cstdlib>
+
 #include "agent/programs.h"
 #include "agent/text.h"
 #include "base/process.h"
@@ -9,6 +11,10 @@ namespace dbrestore::agent {
 std::string ControlData::field(const std::string& name) const {
     const auto at = fields.find(name);
     return at == fields.end() ? std::string() : at->second;
+}
+
+int64_t ControlData::timeline() const {
+    return std::strtoll(field("Latest checkpoint's TimeLineID").c_str(), nullptr, 10);
 }
 
 ControlData control_data_from_text(std::string text) {

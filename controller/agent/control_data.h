@@ -1,6 +1,7 @@
 #pragma once
 // What pg_control says, read by pg_controldata.
 
+#include <cstdint>
 #include <map>
 #include <string>
 
@@ -13,6 +14,7 @@ struct ControlData {
     std::map<std::string, std::string> fields;
 
     std::string field(const std::string& name) const;
+    int64_t timeline() const;  // of the last checkpoint; 0 where it does not say
     // A server that is running, or one that was killed.
     bool in_production() const { return field("Database cluster state") == "in production"; }
     bool shut_down() const { return field("Database cluster state") == "shut down"; }

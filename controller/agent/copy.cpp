@@ -99,8 +99,7 @@ std::optional<AgentResult> prove_reached(const Context& context, const RecoveryP
     if (!version) return from_error("CopyFailed", version.error());
     const auto control = read_control_data(copy, *version);
     if (!control) return from_error("ControlFileUnreadable", control.error());
-    if (!control->shut_down() ||
-        control->field("Latest checkpoint's TimeLineID") != std::to_string(reached.timeline))
+    if (!control->shut_down() || control->timeline() != reached.timeline)
         return failed("PrivateServerFailed", "the recovered copy was not shut down on its own timeline");
     return std::nullopt;
 }
@@ -199,7 +198,7 @@ std::optional<AgentResult> read_timeline(const std::string& directory, int64_t& 
     if (!version) return from_error("DataDirectoryDamaged", version.error());
     const auto control = read_control_data(directory, *version);
     if (!control) return from_error("ControlFileUnreadable", control.error());
-    timeline = std::strtoll(control->field("Latest checkpoint's TimeLineID").c_str(), nullptr, 10);
+    timeline = control->timeline();
     return std::nullopt;
 }
 
@@ -231,8 +230,6 @@ std::optional<AgentResult> bring_back_kept(const Context& context, Work& work) {
     if (!fs::exists(copy)) {
         if (const auto failure = look_at_kept(work.folder, request.undone_uid)) return from_failure(*failure);
     }
-    work.journal->undone_uid = request.undone_uid;
-    if (auto failure = save_journal(work, Journal::State::preparing)) return failure;
     if (auto proven = prove_exchange(work.folder.path()); !proven)
         return from_error("VolumeUnsupported", proven.error());
     if (auto renamed = rename_beside(work.folder, request.undone_uid, request.restore_uid); !renamed)

@@ -54,8 +54,7 @@ std::optional<AgentResult> promote_old_files(const Context& context, const Work&
     if (!version) return from_error("DataDirectoryDamaged", version.error());
     const auto control = read_control_data(old, *version);
     if (!control) return from_error("ControlFileUnreadable", control.error());
-    if (control->field("Latest checkpoint's TimeLineID") != std::to_string(work.journal->old_timeline))
-        return std::nullopt;
+    if (control->timeline() != work.journal->old_timeline) return std::nullopt;
     std::optional<PgBackRest> repository;
     if (const auto failure = PgBackRest::open(context, repository)) return from_failure(*failure);
     resources::PointInTime end;
@@ -87,7 +86,7 @@ base::Status correct_timelines(const Work& work, bool was_served) {
     if (!version) return version.error();
     const auto control = read_control_data(work.tree.path(), *version);
     if (!control) return control.error();
-    const int64_t live = std::stoll("0" + control->field("Latest checkpoint's TimeLineID"));
+    const int64_t live = control->timeline();
     if (timelines->empty() || timelines->back().id != live) {
         timelines->push_back({live, of_copy, base::format_time_micro(base::SystemClock{}.now())});
     }

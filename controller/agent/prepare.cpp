@@ -53,7 +53,9 @@ std::optional<AgentResult> begin_journal(const Context& context, Work& work) {
                            .old_database = request.old_database,
                            .role = request.role,
                            .was_unclean = was_unclean,
-                           .physical = request.point_in_time.has_value()};
+                           .physical = request.point_in_time.has_value(),
+                           // Never missing: what lies beside would be taken for a copy, and be removed.
+                           .undone_uid = request.undone_uid};
     // All databases come back; the question is put to this one.
     if (work.journal->physical) work.journal->new_database = *database;
     return save_journal(work, State::preparing);

@@ -19,7 +19,7 @@ std::optional<backups::Failure> read_identity(RecoveryPlan& plan, Identity& iden
     const auto control = read_control_data(plan.data_directory, *version);
     if (!control) return backups::Failure{"ControlFileUnreadable", to_text(control.error())};
     identity = {control->field("Database system identifier"), *version};
-    plan.live_timeline = std::strtoll(control->field("Latest checkpoint's TimeLineID").c_str(), nullptr, 10);
+    plan.live_timeline = control->timeline();
     plan.live_lsn = lsn_from_text(control->field("Latest checkpoint location")).value_or(0);
     return std::nullopt;
 }

@@ -224,7 +224,6 @@ TEST_F(AgentPointInTime, AnUndoThatIsTakenBackGivesTheKeptFilesBack) {
     EXPECT_EQ(timeline(), 5);
 }
 
-// Also the commit, as long as nobody was served; and the files that it kept for itself are today's.
 TEST_F(AgentPointInTime, AnUndoThatWasServedIsTakenBackOnATimelineAboveAll) {
     write_rows(20);
     const std::string time = committed_at(10);
@@ -243,6 +242,33 @@ TEST_F(AgentPointInTime, AnUndoThatWasServedIsTakenBackOnATimelineAboveAll) {
     start_server();
     EXPECT_EQ(last_row(), 12);
     EXPECT_EQ(timeline(), 4);
+}
+
+// The second attempt finds the kept files under its own name already. Whatever it had written when it was
+// killed, the way back must not take them for a copy.
+TEST_F(AgentPointInTime, KeptFilesOutliveAnUndoThatIsKilledAtItsSecondAttempt) {
+    write_rows(20);
+    const std::string time = committed_at(10);
+    stop_server();
+    restore_to(at_time(time), "a-1");
+    const std::string conf = folder() + "/repository-secret/pgbackrest.conf";
+    for (size_t call = 1; call <= 16; ++call) {
+        SCOPED_TRACE(call);
+        restore_uid_ = "u-" + std::to_string(call);
+        attempt_ = 1;
+        fs::rename(conf, conf + "-away");
+        EXPECT_EQ(run_undo("prepare", "a-1").result.reason, "RepositorySecretMissing");
+        fs::rename(conf + "-away", conf);
+        ASSERT_TRUE(keeps_files(restore_uid_));
+        attempt_ = 2;
+        const TracedEnd end = run_traced(traced(request_to_undo("prepare", "a-1")), Fault::kill, call);
+        EXPECT_EQ(end.signal, SIGKILL);
+        EXPECT_TRUE(run_undo("rollback", "a-1").is_done());
+        ASSERT_TRUE(keeps_files("a-1")) << "at " << end.calls_of(Fault::kill)[call - 1];
+    }
+    undo("a-1", "a-2");
+    start_server();
+    EXPECT_EQ(last_row(), 20);
 }
 
 TEST_F(AgentPointInTime, AnUndoOfWhatIsNotKeptIsRefusedBeforeAnythingIsStopped) {
