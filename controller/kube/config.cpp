@@ -24,6 +24,17 @@ Error invalid(std::string message, std::string hint = {}) {
     return base::error(ErrorKind::invalid, std::move(message), std::move(hint));
 }
 
+// A name for a message. Where a quote was not closed, a "name" goes on through the file, tokens and all; then
+// it has blanks in it and is not shown.
+bool may_hold_a_credential(const std::string& name) {
+    return name.find_first_of(" \t\r\n") != std::string::npos;
+}
+
+std::string shown(const std::string& name) {
+    return may_hold_a_credential(name) ? "(not shown: it has blanks in it; is a quote not closed?)"
+                                       : "\"" + name + "\"";
+}
+
 std::string without_line_end(std::string text) {
     while (!text.empty() && (text.back() == '\n' || text.back() == '\r' || text.back() == ' '))
         text.pop_back();
@@ -131,7 +142,7 @@ private:
                 if (entry.IsMap() && text(entry["name"]) == name && entry[member].IsDefined() &&
                     entry[member].IsMap())
                     return entry[member];
-        return invalid("it has no " + std::string(member) + " named \"" + name + "\"");
+        return invalid("it has no " + std::string(member) + " named " + shown(name));
     }
 
     base::Status read_cluster(const YAML::Node& cluster, Config& config) const {
@@ -166,7 +177,11 @@ private:
             pem = std::move(*decoded);
         } else if (!file.empty()) {
             auto read = read_file_((folder_ / file).string());
-            if (!read) return base::error(read.error().kind, "its " + name + ": " + read.error().message);
+            if (!read)
+                return base::error(
+                    read.error().kind,
+                    "its " + name + ": " +
+                        (may_hold_a_credential(file) ? "the file " + shown(file) : read.error().message));
             pem = std::move(*read);
         }
         return base::success();
@@ -181,7 +196,8 @@ private:
 base::Status check(const Config& config) {
     const bool secure = config.server.starts_with("https://");
     if (!secure && !config.server.starts_with("http://"))
-        return invalid("the server is \"" + config.server + "\"", "it must begin with https://");
+        return invalid("the server's address has another scheme than https or http",
+                       "it must begin with https://");
     const std::string_view host = std::string_view(config.server).substr(secure ? 8 : 7);
     if (host.empty() || host.front() == '/' || host.find_first_of(" @?#\r\n") != std::string_view::npos)
         return invalid("the server is not a plain address", "write it as https://host:port");
