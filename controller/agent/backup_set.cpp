@@ -62,6 +62,13 @@ const json* database_of(const json& stanza, const json& backup) {
     return nullptr;
 }
 
+// Empty where the version is none: it becomes part of a path.
+std::string archive_of(const json& database) {
+    const std::string version = text_at(database, "version");
+    if (version.empty() || version.find_first_not_of("0123456789.") != std::string::npos) return {};
+    return version + "-" + std::to_string(integer_at(database, "id"));
+}
+
 std::optional<BackupSet> set_from_json(const json& stanza, const json& backup) {
     const auto timeline = timeline_of_segment(text_at(backup, "archive.stop"));
     const auto start = lsn_from_text(text_at(backup, "lsn.start"));
@@ -81,7 +88,8 @@ std::optional<BackupSet> set_from_json(const json& stanza, const json& backup) {
                      std::max<int64_t>(integer_at(backup, "info.size"), 0),
                      resources::flag_at(backup, "error"),
                      exact_number(field(*database, "system-id")),
-                     text_at(*database, "version")};
+                     text_at(*database, "version"),
+                     archive_of(*database)};
 }
 
 std::optional<Failure> judge_status(const json& stanza, const std::string& name) {
@@ -113,8 +121,7 @@ std::optional<uint64_t> end_on(const Timeline& timeline, int64_t id) {
 bool reaches(const BackupSet& set, const resources::PointInTime& target) {
     if (!target.time.empty()) {
         const auto time = base::parse_time(target.time);
-        // Somewhere in that second it ended.
-        return time && std::chrono::seconds{set.stop_seconds + 1} <= time->time_since_epoch();
+        return time && certain_end(set) <= *time;
     }
     if (target.lsn.empty()) return true;
     const auto lsn = lsn_from_text(target.lsn);
@@ -123,8 +130,7 @@ bool reaches(const BackupSet& set, const resources::PointInTime& target) {
 
 std::string earliest_point(const std::vector<BackupSet>& sets) {
     const BackupSet& first = *std::ranges::min_element(sets, {}, &BackupSet::stop_lsn);
-    const base::Time time{std::chrono::seconds{first.stop_seconds + 1}};
-    return base::format_time(time) + ", at " + lsn_to_text(first.stop_lsn);
+    return base::format_time(certain_end(first)) + ", at " + lsn_to_text(first.stop_lsn);
 }
 
 }  // namespace
@@ -143,6 +149,10 @@ std::optional<Failure> backup_sets_from_info(const std::string& json_text, const
         return std::nullopt;
     }
     return Failure{"StanzaNotFound", "the repository holds no stanza \"" + one_line(stanza, 128) + "\""};
+}
+
+base::Time certain_end(const BackupSet& set) {
+    return base::Time{std::chrono::seconds{set.stop_seconds + 1}};
 }
 
 std::optional<Failure> choose_backup_set(const std::vector<BackupSet>& sets, const Identity& identity,

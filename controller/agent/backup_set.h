@@ -9,6 +9,7 @@
 
 #include "agent/timelines.h"
 #include "backups/failure.h"
+#include "base/clock.h"
 #include "resources/point_in_time.h"
 
 namespace dbrestore::agent {
@@ -22,12 +23,16 @@ struct BackupSet {
     int64_t size_bytes = 0;    // of the data directory
     bool damaged = false;      // pages had wrong checksums
     std::string system_identifier, version;
+    std::string archive = {};  // the folder with its WAL, below the stanza's: "15-1"
 };
 
 // Those of the stanza; an entry that is none is left out. Failures: StanzaNotFound; RepositoryUnreadable,
 // which may pass; RepositoryDamaged.
 std::optional<backups::Failure> backup_sets_from_info(const std::string& json, const std::string& stanza,
                                                       std::vector<BackupSet>& sets);
+
+// When it had ended for certain: info tells the second in which it did.
+base::Time certain_end(const BackupSet& set);
 
 // Whose data directory it is.
 struct Identity {

@@ -1,10 +1,13 @@
 #include "agent/backup_source.h"
+#include "agent/reachable.h"
 #include "agent/steps.h"
 #include "agent/text.h"
 
 namespace dbrestore::agent {
 
-AgentResult catalog(const Context& context) {
+namespace {
+
+AgentResult list_store(const Context& context) {
     const auto access = store_access(context);
     std::vector<resources::Backup> backups;
     if (const auto failure = backups::list_backups(context.request.store, access, backups))
@@ -15,6 +18,23 @@ AgentResult catalog(const Context& context) {
     backups::describe_backups(context.request.store, access, backups);
     result.backups = std::move(backups);
     return result;
+}
+
+AgentResult list_repository(const Context& context) {
+    std::optional<PgBackRest> repository;
+    if (const auto failure = PgBackRest::open(context, repository)) return from_failure(*failure);
+    RepositoryContents contents;
+    if (const auto failure = find_reachable(context, *repository, contents)) return from_failure(*failure);
+    AgentResult result = done(std::to_string(contents.backup_count) + " backups");
+    result.backup_count = contents.backup_count;
+    result.reachable = std::move(contents.points);
+    return result;
+}
+
+}  // namespace
+
+AgentResult catalog(const Context& context) {
+    return context.request.stanza.empty() ? list_store(context) : list_repository(context);
 }
 
 }  // namespace dbrestore::agent

@@ -17,7 +17,8 @@ namespace {
 
 using backups::Failure;
 
-constexpr size_t max_info_bytes = 64u << 20, max_log_line_bytes = 2000, max_told_bytes = 300;
+constexpr size_t max_info_bytes = 64u << 20, max_segment_bytes = 256u << 20, max_log_line_bytes = 2000,
+                 max_told_bytes = 300;
 constexpr int exit_not_archived = 1;
 constexpr int64_t most_workers = 8;
 // The server takes a smaller one for "there is no such file".
@@ -179,6 +180,38 @@ std::optional<Failure> PgBackRest::fetch(const std::string& name, const std::str
     std::filesystem::remove(path, ignored);
     if (!text) return backups::to_failure(text.error());
     content = std::move(*text);
+    return std::nullopt;
+}
+
+std::optional<Failure> PgBackRest::run_on_archive(const std::string& command_name, const BackupSet& set,
+                                                  const std::string& path, std::string& output) const {
+    base::ProcessSpec spec;
+    const std::string whole = "archive/" + context_->request.stanza + "/" + set.archive + path;
+    spec.arguments = command({"--log-level-console=off", "--log-level-stderr=error",
+                              "--repo=" + std::to_string(set.repository), command_name, whole});
+    output.clear();
+    spec.on_stdout = [&](std::string_view piece) {
+        output.append(
+            piece.substr(0, max_segment_bytes + 1 - std::min(max_segment_bytes + 1, output.size())));
+    };
+    int exit_code = 0;
+    return run("cannot read " + whole + " of the repository", spec, exit_code);
+}
+
+std::optional<Failure> PgBackRest::names_in(const BackupSet& set, const std::string& folder,
+                                            std::vector<std::string>& names) const {
+    std::string output;
+    if (auto failure = run_on_archive("repo-ls", set, folder.empty() ? "" : "/" + folder, output))
+        return failure;
+    names = lines_of(output);
+    return std::nullopt;
+}
+
+std::optional<Failure> PgBackRest::read(const BackupSet& set, const std::string& path,
+                                        std::string& content) const {
+    if (auto failure = run_on_archive("repo-get", set, "/" + path, content)) return failure;
+    if (content.size() > max_segment_bytes)
+        return Failure{"RepositoryDamaged", path + " of the archive is larger than a segment of WAL can be"};
     return std::nullopt;
 }
 

@@ -33,6 +33,16 @@ public:
     std::optional<backups::Failure> fetch(const std::string& name, const std::string& data_directory,
                                           std::optional<std::string>& content) const;
 
+    // The names in a folder of the WAL archive, below BackupSet::archive of `set`; empty where there is no
+    // such folder. Failures: RepositoryUnreadable, which may pass.
+    std::optional<backups::Failure> names_in(const BackupSet& set, const std::string& folder,
+                                             std::vector<std::string>& names) const;
+
+    // A file there as it was archived: decrypted, not decompressed. `fetch` does both, but looks at the data
+    // directory for whose it is. Failures: as above; RepositoryDamaged where it is larger than any segment.
+    std::optional<backups::Failure> read(const BackupSet& set, const std::string& path,
+                                         std::string& content) const;
+
     // For a server on `tree`. What is not archived is looked for in the pg_wal of the others: also histories,
     // so that no timeline begins twice. Where the repository cannot be read the server ends: it must not take
     // that for the end of WAL.
@@ -44,6 +54,8 @@ private:
     std::vector<std::string> archive_get(const std::string& data_directory) const;
     std::optional<backups::Failure> run(const std::string& what, base::ProcessSpec& spec,
                                         int& exit_code) const;
+    std::optional<backups::Failure> run_on_archive(const std::string& command_name, const BackupSet& set,
+                                                   const std::string& path, std::string& output) const;
     std::string folder() const;
 
     const Context* context_;

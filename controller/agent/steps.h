@@ -9,7 +9,7 @@
 namespace dbrestore::agent {
 
 AgentResult probe(const Context& context);    // who owns the data directory
-AgentResult catalog(const Context& context);  // lists a store
+AgentResult catalog(const Context& context);  // lists a store, or a repository
 AgentResult preflight(
     const Context& context);                  // all that speaks against the restore, while the database runs
 AgentResult quiesce(const Context& context);  // makes the stop short; never stands in its way

@@ -21,16 +21,27 @@ constexpr double late_report_seconds = 60;
 // All of them lie in one object, which has a bound.
 constexpr size_t max_listed_bytes = 256 << 10;
 
-// An HTTP server has no list to show.
-bool can_be_listed(const Store& store) {
-    return !store.http;
+// A store, or the repository where it is none.
+struct Listable {
+    std::string name;
+    const Store* store = nullptr;
+};
+
+std::vector<Listable> all_listable(const resources::PostgresServer& server) {
+    std::vector<Listable> all;
+    // An HTTP server has no list to show.
+    for (const auto& store : server.stores) {
+        if (!store.http) all.push_back({store.name, &store});
+    }
+    if (server.repository) all.push_back({resources::repository_store_name, nullptr});
+    return all;
 }
 
 std::string job_of(const ServerWorld& world, const StoreStatus& listing) {
     return job_name(world.server.meta.uid, catalog_step, listing.attempt);
 }
 
-CreateJob catalog_job(const ServerWorld& world, const Store& store, const StoreStatus& listing) {
+CreateJob catalog_job(const ServerWorld& world, const Listable& listable, const StoreStatus& listing) {
     const auto& inferred = *world.server.status.inferred;
     const auto& meta = world.server.meta;
     JobRecipe recipe;
@@ -45,8 +56,13 @@ CreateJob catalog_job(const ServerWorld& world, const Store& store, const StoreS
     recipe.request = base_request(inferred, *world.workload, meta.name, meta.uid);
     recipe.request.step = catalog_step;
     recipe.request.attempt = listing.attempt;
-    recipe.request.store = store;
-    recipe.store = store;
+    if (listable.store != nullptr) {
+        recipe.request.store = *listable.store;
+        recipe.store = *listable.store;
+    } else {
+        recipe.request.stanza = world.server.repository->stanza;
+        recipe.repository_secret = world.server.repository->config_secret;
+    }
     if (inferred.uid) {
         recipe.uid = *inferred.uid;
         recipe.gid = inferred.gid.value_or(*inferred.uid);
@@ -69,11 +85,7 @@ void keep_what_was_seen(const std::vector<resources::ListedBackup>& before, cons
     backup.server_version = same->backup.server_version;
 }
 
-void take_list(const Store& store, const AgentResult& result, StoreStatus& listing, ServerStatus& status) {
-    listing.reason = result.reason;
-    listing.message = result.message;
-    if (result.outcome != AgentResult::Outcome::done) return;  // what was known before is better than nothing
-    listing.backup_count = result.backup_count;
+void take_backups(const Store& store, const AgentResult& result, ServerStatus& status) {
     const auto before = status.backups;
     std::erase_if(status.backups, [&](const auto& listed) { return listed.store == store.name; });
     for (auto backup : result.backups) {
@@ -89,6 +101,19 @@ void take_list(const Store& store, const AgentResult& result, StoreStatus& listi
     status.backups.resize(kept);
 }
 
+void take_list(const Listable& listable, const AgentResult& result, StoreStatus& listing,
+               ServerStatus& status) {
+    const bool done = result.outcome == AgentResult::Outcome::done;
+    listing.reason = done ? "" : result.reason;
+    listing.message = done ? "" : result.message;
+    if (!done) return;  // what was known before is better than nothing
+    listing.backup_count = result.backup_count;
+    if (listable.store != nullptr)
+        take_backups(*listable.store, result, status);
+    else
+        status.reachable = result.reachable;
+}
+
 // Not by comparing times: a clock may have been set back since.
 bool is_under_way(const StoreStatus& listing) {
     return listing.start_time.has_value();
@@ -99,11 +124,11 @@ bool is_due(const StoreStatus& listing, std::chrono::seconds interval, base::Tim
 }
 
 // A Job that was made and is over, with a result or without one.
-bool settle(const ServerWorld& world, const Store& store, StoreStatus& listing, ServerStatus& status) {
+bool settle(const ServerWorld& world, const Listable& listable, StoreStatus& listing, ServerStatus& status) {
     const std::string name = job_of(world, listing);
     if (const auto report = world.reports.find(name);
         report != world.reports.end() && report->second.result) {
-        take_list(store, *report->second.result, listing, status);
+        take_list(listable, *report->second.result, listing, status);
         return true;
     }
     const auto job = std::ranges::find_if(world.jobs, [&](const auto& j) { return j.meta.name == name; });
@@ -117,37 +142,40 @@ bool settle(const ServerWorld& world, const Store& store, StoreStatus& listing, 
     return true;
 }
 
-void keep_only(const std::vector<Store>& stores, ServerStatus& status) {
+void keep_only(const std::vector<Listable>& all, ServerStatus& status) {
     const auto is_known = [&](const std::string& name) {
-        return std::ranges::any_of(stores,
-                                   [&](const Store& s) { return s.name == name && can_be_listed(s); });
+        return std::ranges::find(all, name, &Listable::name) != all.end();
     };
     std::erase_if(status.stores, [&](const StoreStatus& s) { return !is_known(s.name); });
     std::erase_if(status.backups, [&](const auto& listed) { return !is_known(listed.store); });
-    for (const auto& store : stores) {
-        if (!can_be_listed(store)) continue;
-        if (std::ranges::find(status.stores, store.name, &StoreStatus::name) != status.stores.end()) continue;
+    if (!is_known(resources::repository_store_name)) status.reachable.reset();
+    for (const auto& [name, store] : all) {
+        if (std::ranges::find(status.stores, name, &StoreStatus::name) != status.stores.end()) continue;
         StoreStatus listing;
-        listing.name = store.name;
+        listing.name = name;
         status.stores.push_back(std::move(listing));
     }
 }
 
-bool is_store_of_holder(const ServerWorld& world, const StoreStatus& listing) {
-    return world.holder && world.holder->spec.backup.store == listing.name;
+// The restore on whose account there must be a list of this: each begins with one of its store, beside its
+// own checks; and where one has ended, a timeline may begin in the repository.
+std::string occasion_of(const ServerWorld& world, const ServerStatus& status, const StoreStatus& listing) {
+    if (listing.name == resources::repository_store_name)
+        return status.history.empty() ? "" : status.history.back().uid;
+    return world.holder && world.holder->spec.backup.store == listing.name ? world.holder->meta.uid : "";
 }
 
-// Each restore begins with a list of its store, beside its own checks.
-bool is_wanted_by_holder(const ServerWorld& world, const StoreStatus& listing) {
-    return is_store_of_holder(world, listing) && world.holder->meta.uid != listing.restore_uid;
+bool is_wanted(const ServerWorld& world, const ServerStatus& status, const StoreStatus& listing) {
+    const std::string occasion = occasion_of(world, status, listing);
+    return !occasion.empty() && occasion != listing.restore_uid;
 }
 
-// The one under way; else the one that a restore begins with; else the one that was listed longest ago.
+// The one under way; else the one that a restore wants; else the one that was listed longest ago.
 StoreStatus& next_listing(const ServerWorld& world, ServerStatus& status) {
     const auto running = std::ranges::find_if(status.stores, is_under_way);
     if (running != status.stores.end()) return *running;
     const auto wanted = std::ranges::find_if(
-        status.stores, [&](const StoreStatus& listing) { return is_wanted_by_holder(world, listing); });
+        status.stores, [&](const StoreStatus& listing) { return is_wanted(world, status, listing); });
     return wanted != status.stores.end()
                ? *wanted
                : *std::ranges::min_element(status.stores, {}, &StoreStatus::list_time);
@@ -157,9 +185,10 @@ StoreStatus& next_listing(const ServerWorld& world, ServerStatus& status) {
 void list_next(const ServerWorld& world, ServerStatus& status, Plan& plan) {
     const std::chrono::seconds interval(world.server.catalog_interval_seconds);
     StoreStatus& listing = next_listing(world, status);
-    const Store& store = *std::ranges::find(world.server.stores, listing.name, &Store::name);
+    const auto all = all_listable(world.server);
+    const Listable& listable = *std::ranges::find(all, listing.name, &Listable::name);
     if (is_under_way(listing)) {
-        if (settle(world, store, listing, status)) {
+        if (settle(world, listable, listing, status)) {
             listing.list_time = world.now;
             listing.start_time.reset();
             return look_again(plan, 100ms);
@@ -167,13 +196,13 @@ void list_next(const ServerWorld& world, ServerStatus& status, Plan& plan) {
         const std::string name = job_of(world, listing);
         const bool made = std::ranges::any_of(world.jobs, [&](const auto& j) { return j.meta.name == name; });
         // Its attempt was saved in an earlier round: a crash in between makes no second one.
-        if (!made) plan.actions.push_back(catalog_job(world, store, listing));
+        if (!made) plan.actions.push_back(catalog_job(world, listable, listing));
         return look_again(plan, 10s);
     }
-    if (is_due(listing, interval, world.now) || is_wanted_by_holder(world, listing)) {
+    if (is_due(listing, interval, world.now) || is_wanted(world, status, listing)) {
         // A Job's name is never used twice, also where the store that it listed is gone.
         listing.attempt = ++status.listings;
-        if (is_store_of_holder(world, listing)) listing.restore_uid = world.holder->meta.uid;
+        if (is_wanted(world, status, listing)) listing.restore_uid = occasion_of(world, status, listing);
         listing.start_time = world.now;
         return look_again(plan, 100ms);
     }
@@ -221,7 +250,7 @@ bool awaits_list(const resources::PostgresServer& server, const std::string& job
 }
 
 void list_stores(const ServerWorld& world, ServerStatus& status, Plan& plan) {
-    keep_only(world.server.stores, status);
+    keep_only(all_listable(world.server), status);
     remove_old_jobs(world, status, plan);
     if (status.stores.empty()) {
         std::erase_if(status.conditions,

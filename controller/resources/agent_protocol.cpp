@@ -53,6 +53,7 @@ nlohmann::json to_json(const AgentResult& r) {
     if (r.chosen) document["chosen"] = to_json(*r.chosen);
     if (r.credentials_match) document["credentialsMatch"] = *r.credentials_match;
     if (r.recovered_to) document["recoveredTo"] = to_json(*r.recovered_to);
+    if (r.reachable) document["reachable"] = to_json(*r.reachable);
     return document;
 }
 
@@ -76,6 +77,8 @@ AgentResult result_from_json(const nlohmann::json& document) {
     if (present_at(document, "credentialsMatch")) r.credentials_match = flag_at(document, "credentialsMatch");
     if (present_at(document, "recoveredTo"))
         r.recovered_to = recovered_to_from_json(field(document, "recoveredTo"));
+    if (present_at(document, "reachable"))
+        r.reachable = reachable_points_from_json(field(document, "reachable"));
     return r;
 }
 

@@ -38,7 +38,7 @@ struct AgentRequest {
     bool clean = false;         // logical.mode Clean: into a copy of today's database
     bool as_superuser = false;  // logical.runAs Superuser
     std::optional<PointInTime> point_in_time;  // the whole server, from a pgBackRest repository
-    std::string stanza;                        // of it
+    std::string stanza;                        // of it; also for a catalog of the repository
     int64_t timeline = 0;                      // verify of a running server: the one that must be live
 
     std::string data_directory;  // as the database's container sees it
@@ -83,6 +83,7 @@ struct AgentResult {
     // verify of a running server: whether the Secret opens the database. A point in time has the passwords of
     // then.
     std::optional<bool> credentials_match;
+    std::optional<ReachablePoints> reachable = {};  // catalog of a pgBackRest repository
 };
 
 nlohmann::json to_json(const AgentRequest& request);

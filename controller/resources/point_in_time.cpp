@@ -29,6 +29,12 @@ bool is_exact_time(const std::string& text) {
     return base::parse_time(text) && (dot == std::string::npos || end - dot - 1 <= max_fraction_digits);
 }
 
+// Empty where it is no time: the API server would refuse all of the status for it.
+std::string time_text_at(const nlohmann::json& document, std::string_view path) {
+    const std::string text = text_at(document, path);
+    return base::parse_time(text) ? text : std::string();
+}
+
 }  // namespace
 
 std::optional<std::string> what_is_wrong(const PointInTime& t) {
@@ -94,7 +100,34 @@ nlohmann::json to_json(const RecoveredTo& reached) {
 }
 
 RecoveredTo recovered_to_from_json(const nlohmann::json& document) {
-    return {text_at(document, "time"), text_at(document, "lsn"), integer_at(document, "timeline")};
+    return {time_text_at(document, "time"), text_at(document, "lsn"), integer_at(document, "timeline")};
+}
+
+nlohmann::json to_json(const ReachablePoints& points) {
+    nlohmann::json document = nlohmann::json::object();
+    put(document, "earliestTime", points.earliest);
+    put(document, "latestTime", points.latest);
+    for (const auto& span : points.timelines) {
+        nlohmann::json item{{"id", span.id}};
+        if (span.parent != 0) item["parent"] = span.parent;
+        put(item, "forkLSN", span.fork_lsn);
+        put(item, "liveFrom", span.live_from);
+        put(item, "liveTo", span.live_to);
+        document["timelines"].push_back(std::move(item));
+    }
+    return document;
+}
+
+ReachablePoints reachable_points_from_json(const nlohmann::json& document) {
+    ReachablePoints points{time_text_at(document, "earliestTime"), time_text_at(document, "latestTime"), {}};
+    for (const auto& item : list_at(document, "timelines")) {
+        if (points.timelines.size() == max_timeline_spans) break;
+        const std::string lsn = text_at(item, "forkLSN");
+        points.timelines.push_back({integer_at(item, "id"), integer_at(item, "parent"),
+                                    is_lsn(lsn) ? lsn : "", time_text_at(item, "liveFrom"),
+                                    time_text_at(item, "liveTo")});
+    }
+    return points;
 }
 
 }  // namespace dbrestore::resources

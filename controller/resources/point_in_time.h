@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <vector>
 
 namespace dbrestore::resources {
 
@@ -27,6 +28,27 @@ struct RecoveredTo {
     bool operator==(const RecoveredTo&) const = default;
 };
 
+// A timeline whose WAL a repository holds.
+struct TimelineSpan {
+    int64_t id = 0, parent = 0;  // parent: the one that it forked from; 0 where that is not known
+    std::string fork_lsn;
+    // RFC 3339, of the first and the last transaction that was committed on it; empty where that is not
+    // known, and the end of the newest one.
+    std::string live_from, live_to;
+
+    bool operator==(const TimelineSpan&) const = default;
+};
+
+inline constexpr size_t max_timeline_spans = 20;
+
+// The points that can be reached from a repository alone (PostgresServer.status.pointInTimeRecovery).
+struct ReachablePoints {
+    std::string earliest, latest;         // RFC 3339; latest is empty where it could not be found
+    std::vector<TimelineSpan> timelines;  // the oldest first, the newest max_timeline_spans of them
+
+    bool operator==(const ReachablePoints&) const = default;
+};
+
 // What the point must be and is not; nothing where it is right.
 std::optional<std::string> what_is_wrong(const PointInTime& target);
 
@@ -37,5 +59,8 @@ nlohmann::json to_json(const PointInTime& target);
 PointInTime point_in_time_from_json(const nlohmann::json& document);
 nlohmann::json to_json(const RecoveredTo& reached);
 RecoveredTo recovered_to_from_json(const nlohmann::json& document);
+nlohmann::json to_json(const ReachablePoints& points);
+// What is no time is left out.
+ReachablePoints reachable_points_from_json(const nlohmann::json& document);
 
 }  // namespace dbrestore::resources

@@ -195,6 +195,8 @@ PostgresServer server_from_json(const nlohmann::json& object) {
         server.status.stores.push_back(store_status_from_json(item));
     for (const auto& item : list_at(status, "backups"))
         server.status.backups.push_back(listed_from_json(item));
+    if (present_at(status, "pointInTimeRecovery"))
+        server.status.reachable = reachable_points_from_json(field(status, "pointInTimeRecovery"));
     if (present_at(status, "takeOver")) server.status.take_over = step_from_json(field(status, "takeOver"));
     server.status.conditions = conditions_from_json(field(status, "conditions"));
     server.lock = lock_from_json(status);
@@ -208,6 +210,7 @@ nlohmann::json to_json(const ServerStatus& s) {
     if (s.listings > 0) status["listings"] = s.listings;
     put(status, "stores", list_to_json(s.stores));
     put(status, "backups", list_to_json(s.backups));
+    if (s.reachable) status["pointInTimeRecovery"] = to_json(*s.reachable);
     if (s.take_over) status["takeOver"] = to_json(*s.take_over);
     put(status, "conditions", to_json(s.conditions));
     return status;

@@ -89,7 +89,10 @@ struct HistoryEntry {
     bool operator==(const HistoryEntry&) const = default;
 };
 
-// How far the listing of a store is.
+// In the list of the stores the pgBackRest repository has this name; no store may have it (CRD).
+inline constexpr const char* repository_store_name = "pgBackRest";
+
+// How far the listing of a store, or of the repository, is.
 struct StoreStatus {
     std::string name;
     int64_t attempt = 0;                   // names the Job; 0: none was made yet
@@ -118,6 +121,7 @@ struct ServerStatus {
     std::vector<ListedBackup> backups;     // newest first
     std::optional<StepAttempt> take_over;  // how far the clean-up after a vanished restore is
     Conditions conditions;
+    std::optional<ReachablePoints> reachable = {};  // from the repository, as its last good listing told
 
     bool operator==(const ServerStatus&) const = default;
 };

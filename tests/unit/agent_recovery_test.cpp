@@ -5,6 +5,7 @@
 
 #include "agent/pgbackrest.h"
 #include "agent/recovery.h"
+#include "agent/wal_commits.h"
 
 namespace dbrestore::agent {
 namespace {
@@ -148,6 +149,51 @@ TEST(Recovery, TheSegmentThatIsReplayedStandsInAProcesssTitle) {
          {"", "postgres: startup", "postgres: startup recovering 0000",
           "postgres: startup recovering 00000001.history nonsense", "postgres: checkpointer"})
         EXPECT_EQ(replayed_segment(title), "") << title;
+}
+
+TEST(WalCommits, AreTakenFromWhatPgWaldumpPrints) {
+    constexpr const char* lines[] = {
+        "rmgr: Transaction len (rec/tot):     34/    34, tx:        739, lsn: 0/01500028, prev 0/01500000, "
+        "desc: COMMIT "
+        "2026-11-26 20:00:00.123456 UTC",
+        "rmgr: Transaction len (rec/tot):     34/    34, tx:        740, lsn: 0/01500100, prev 0/01500028, "
+        "desc: ABORT "
+        "2026-11-26 20:00:01.000000 UTC",
+        "rmgr: Transaction len (rec/tot):     82/    82, tx:          0, lsn: 0/01500200, prev 0/01500100, "
+        "desc: "
+        "COMMIT_PREPARED 741: 2026-11-26 20:00:02.000000 UTC; gid one UTC",
+        "rmgr: Transaction len (rec/tot):     34/    34, tx:        742, lsn: 0/01500300, prev 0/01500200, "
+        "desc: COMMIT "
+        "2026-11-26 20:00:03.500000 UTC; inval msgs: catcache 7",
+        "rmgr: Transaction len (rec/tot):     34/    34, tx:        743, lsn: 0/01500400, prev 0/01500300, "
+        "desc: COMMIT "
+        "2026-13-26 20:00:03.500000 UTC",
+        "desc: COMMIT 2026-11-26 20:00:09.000000 UTC, lsn: 0/1",
+        "",
+        "UTC"};
+    const auto all_from = [&](uint64_t lsn) {
+        Commits commits;
+        for (const char* line : lines) take_commit(line, lsn, commits);
+        return std::pair(commits.first, commits.last);
+    };
+    EXPECT_EQ(all_from(0), std::pair(std::string("2026-11-26T20:00:00.123456Z"),
+                                     std::string("2026-11-26T20:00:03.500000Z")));
+    EXPECT_EQ(all_from(0x1500100).first, "2026-11-26T20:00:02.000000Z");
+    EXPECT_EQ(all_from(0x1500301), std::pair(std::string(), std::string()));
+}
+
+TEST(ReachablePoints, ComeBackAsTheyWereWrittenAndTakeNothingThatTheApiServerWouldRefuse) {
+    const auto document = nlohmann::json::parse(R"({"earliestTime":"2026-11-22T10:00:01Z",
+        "latestTime":"2026-11-22T11:00:00.123456Z","timelines":[{"id":1,"liveTo":"2026-11-22T10:30:00.000001Z"},
+        {"id":2,"parent":1,"forkLSN":"0/5000000","liveFrom":"2026-11-22T10:40:00Z"}]})");
+    EXPECT_EQ(to_json(resources::reachable_points_from_json(document)), document);
+    const auto hostile = nlohmann::json::parse(
+        R"({"earliestTime":"soon","latestTime":7,"timelines":[{"id":"x","forkLSN":"far","liveFrom":"then"}]})");
+    EXPECT_EQ(to_json(resources::reachable_points_from_json(hostile)),
+              nlohmann::json::parse(R"({"timelines":[{"id":0}]})"));
+    nlohmann::json many{{"timelines", nlohmann::json::array()}};
+    for (int i = 1; i < 1000; ++i) many["timelines"].push_back({{"id", i}});
+    EXPECT_EQ(resources::reachable_points_from_json(many).timelines.size(), resources::max_timeline_spans);
 }
 
 }  // namespace

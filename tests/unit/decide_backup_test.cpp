@@ -225,6 +225,47 @@ TEST(Catalog, lists_a_store_anew_for_each_restore_from_it_and_once) {
     EXPECT_TRUE(job_in(until_job(world)).is_null());
 }
 
+TEST(Catalog, lists_the_repository_and_once_more_after_each_restore) {
+    decide::ServerWorld world = a_server_with_stores();
+    world.server.stores.clear();
+    world.server.repository = {"shop", "shop-pgbackrest"};
+    Plan plan = until_job(world);
+    ASSERT_TRUE(job_in(plan).is_object());
+    EXPECT_EQ(request_in(job_in(plan)).stanza, "shop");
+    bool mounts_data = false, mounts_repository = false;
+    const auto manifest = job_in(plan);
+    for (const auto& volume : manifest["spec"]["template"]["spec"]["volumes"]) {
+        mounts_data = mounts_data || volume["name"] == "data";
+        mounts_repository = mounts_repository || volume["name"] == "repository";
+    }
+    EXPECT_TRUE(mounts_repository);
+    EXPECT_FALSE(mounts_data) << "beside whatever happens to the data";
+    resources::AgentResult found;
+    found.outcome = resources::AgentResult::Outcome::done;
+    found.backup_count = 2;
+    found.reachable = {"2026-11-22T10:00:00Z", "2026-11-22T11:00:00Z", {{1, 0, "", "", ""}}};
+    end_job(world, plan, found);
+    round(world);
+    EXPECT_EQ(world.server.status.reachable, found.reachable);
+    EXPECT_EQ(resources::find_condition(world.server.status.conditions, "BackupsListed")->message,
+              "2 backups in 1 stores");
+    world.now += std::chrono::seconds(5);
+    EXPECT_TRUE(job_in(until_job(world)).is_null());
+    world.server.status.history.push_back({"back", "b-1", "Succeeded", "", world.now, "", 0, {}});
+    plan = until_job(world);
+    ASSERT_TRUE(job_in(plan).is_object()) << "a timeline may have begun";
+    resources::AgentResult refused;
+    refused.reason = "RepositoryUnreadable";
+    end_job(world, plan, refused);
+    round(world);
+    EXPECT_EQ(world.server.status.reachable, found.reachable) << "what was known is better than nothing";
+    EXPECT_TRUE(job_in(until_job(world)).is_null());
+    world.server.repository.reset();
+    round(world);
+    EXPECT_FALSE(world.server.status.reachable);
+    EXPECT_TRUE(world.server.status.stores.empty());
+}
+
 TEST(Catalog, what_was_seen_of_a_backup_stays_while_it_is_the_same) {
     decide::ServerWorld world = a_server_with_stores();
     world.server.stores.resize(1);

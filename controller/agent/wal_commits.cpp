@@ -1,0 +1,57 @@
+#include "agent/wal_commits.h"
+
+#include "agent/text.h"
+#include "agent/timelines.h"
+#include "base/clock.h"
+#include "base/process.h"
+
+namespace dbrestore::agent {
+
+namespace {
+
+// A commit that drops many tables lists them behind its time.
+constexpr size_t max_line_bytes = 1000;
+
+// "2026-11-26 20:00:00.123456 UTC" -> "2026-11-26T20:00:00.123456Z"
+std::string time_in(std::string_view text) {
+    constexpr std::string_view shape = "0000-00-00 00:00:00.000000 UTC";
+    const size_t zone = text.find(" UTC");
+    if (zone == std::string_view::npos || zone + 4 < shape.size()) return {};
+    std::string time(text.substr(zone + 4 - shape.size(), shape.size() - 4));
+    time[10] = 'T';
+    time += 'Z';
+    return base::parse_time(time) ? time : std::string();
+}
+
+}  // namespace
+
+void take_commit(std::string_view line, uint64_t from_lsn, Commits& commits) {
+    const size_t position = line.find(", lsn: "), what = line.find(", desc: COMMIT");
+    if (position == std::string_view::npos || what == std::string_view::npos || what < position) return;
+    const std::string_view rest = line.substr(position + 7);
+    const auto lsn = lsn_from_text(rest.substr(0, rest.find(',')));
+    const std::string time = time_in(line.substr(what));
+    if (!lsn || *lsn < from_lsn || time.empty()) return;
+    if (commits.first.empty()) commits.first = time;
+    commits.last = time;
+}
+
+Commits commits_in(const std::string& pg_waldump, const std::string& segment_file, uint64_t from_lsn) {
+    Commits commits;
+    base::ProcessSpec spec;
+    spec.arguments = {pg_waldump, "--rmgr=Transaction", segment_file};
+    spec.environment = {{"TZ", "UTC"}, {"LC_ALL", "C"}};
+    LineSplitter lines(max_line_bytes);
+    spec.on_stdout = [&](std::string_view text) {
+        lines.feed(text, [&](std::string_view line) { take_commit(line, from_lsn, commits); });
+    };
+    // It ends with an error wherever WAL ends before the segment does: what it printed counts.
+    if (!base::run_process(spec)) return {};
+    return commits;
+}
+
+bool is_segment_name(std::string_view name) {
+    return name.size() == 24 && name.find_first_not_of("0123456789ABCDEF") == std::string_view::npos;
+}
+
+}  // namespace dbrestore::agent

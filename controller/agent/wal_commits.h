@@ -1,0 +1,26 @@
+#pragma once
+// When transactions were committed, as their records in WAL say; pg_waldump reads them. WAL is untrusted:
+// what makes no sense is left out.
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace dbrestore::agent {
+
+// Times are RFC 3339 in UTC, to the microsecond; empty where nothing was committed.
+struct Commits {
+    std::string first, last;  // in the order of WAL
+};
+
+// A line that pg_waldump printed: that of a commit at `from_lsn` or later is taken.
+void take_commit(std::string_view line, uint64_t from_lsn, Commits& commits);
+
+// Of the segment in this file, under its own name. Nothing where it is none, such as one that waits to be
+// used again.
+Commits commits_in(const std::string& pg_waldump, const std::string& segment_file, uint64_t from_lsn = 0);
+
+// "000000010000000000000003".
+bool is_segment_name(std::string_view name);
+
+}  // namespace dbrestore::agent
