@@ -128,7 +128,22 @@ bool reaches(const BackupSet& set, const resources::PointInTime& target) {
     return lsn && set.stop_lsn <= *lsn;
 }
 
-std::string earliest_point(const std::vector<BackupSet>& sets) {
+bool is_foreign(const BackupSet& set, const Identity& identity) {
+    return set.system_identifier != identity.system_identifier || set.version != identity.version;
+}
+
+// Those from which WAL of this timeline leads on.
+std::vector<BackupSet> usable_sets(const std::vector<BackupSet>& sets, const Identity& identity,
+                                   const Timeline& timeline) {
+    std::vector<BackupSet> usable;
+    for (const auto& set : sets) {
+        const auto end = end_on(timeline, set.timeline);
+        if (!is_foreign(set, identity) && !set.damaged && end && set.stop_lsn <= *end) usable.push_back(set);
+    }
+    return usable;
+}
+
+std::string earliest_of(const std::vector<BackupSet>& sets) {
     const BackupSet& first = *std::ranges::min_element(sets, {}, &BackupSet::stop_lsn);
     return base::format_time(certain_end(first)) + ", at " + lsn_to_text(first.stop_lsn);
 }
@@ -158,15 +173,9 @@ base::Time certain_end(const BackupSet& set) {
 std::optional<Failure> choose_backup_set(const std::vector<BackupSet>& sets, const Identity& identity,
                                          const Timeline& timeline, const resources::PointInTime& target,
                                          BackupSet& chosen) {
-    const auto is_foreign = [&](const BackupSet& set) {
-        return set.system_identifier != identity.system_identifier || set.version != identity.version;
-    };
-    std::vector<BackupSet> usable;
-    for (const auto& set : sets) {
-        const auto end = end_on(timeline, set.timeline);
-        if (!is_foreign(set) && !set.damaged && end && set.stop_lsn <= *end) usable.push_back(set);
-    }
-    if (!sets.empty() && std::ranges::all_of(sets, is_foreign))
+    std::vector<BackupSet> usable = usable_sets(sets, identity, timeline);
+    if (!sets.empty() &&
+        std::ranges::all_of(sets, [&](const BackupSet& set) { return is_foreign(set, identity); }))
         return Failure{"AnotherCluster",
                        "the repository's backups are of another server: its system "
                        "identifier is " +
@@ -176,15 +185,23 @@ std::optional<Failure> choose_backup_set(const std::vector<BackupSet>& sets, con
     if (usable.empty())
         return Failure{"NoBackup", "the repository holds no backup that leads to timeline " +
                                        std::to_string(timeline.id)};
-    const std::string earliest = earliest_point(usable);
+    const std::string earliest = earliest_of(usable);
     std::erase_if(usable, [&](const BackupSet& set) { return !reaches(set, target); });
     if (usable.empty())
-        return Failure{"TargetTooEarly", "the point in time must not be earlier than " + earliest};
+        return Failure{"TargetTooEarly", "the point in time must not be earlier than " + earliest +
+                                             ", the end of the oldest backup that leads to it; it may be "
+                                             "any from there on"};
     const auto order = [](const BackupSet& set) { return std::tie(set.stop_lsn, set.label); };
     const bool is_anywhere = !target.xid.empty() || !target.name.empty();
     chosen = is_anywhere ? *std::ranges::min_element(usable, {}, order)
                          : *std::ranges::max_element(usable, {}, order);
     return std::nullopt;
+}
+
+std::string earliest_point(const std::vector<BackupSet>& sets, const Identity& identity,
+                           const Timeline& timeline) {
+    const auto usable = usable_sets(sets, identity, timeline);
+    return usable.empty() ? std::string() : earliest_of(usable);
 }
 
 }  // namespace dbrestore::agent

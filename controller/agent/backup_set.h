@@ -46,4 +46,8 @@ std::optional<backups::Failure> choose_backup_set(const std::vector<BackupSet>& 
                                                   const Identity& identity, const Timeline& timeline,
                                                   const resources::PointInTime& target, BackupSet& chosen);
 
+// The earliest one that can be reached on this timeline, for people; empty where none can.
+std::string earliest_point(const std::vector<BackupSet>& sets, const Identity& identity,
+                           const Timeline& timeline);
+
 }  // namespace dbrestore::agent

@@ -74,19 +74,18 @@ AgentResult judge_failed_recovery(const RecoveryPlan& plan, const std::string& w
 }
 
 // What of the new timeline is on the volume: where it begins and why there.
-std::optional<AgentResult> prove_reached(const Context& context, const RecoveryPlan& plan,
-                                         const std::string& copy, resources::RecoveredTo& reached) {
+std::optional<AgentResult> prove_reached(const RecoveryPlan& plan, const std::string& copy,
+                                         resources::RecoveredTo& reached) {
     const std::string history = history_file(reached.timeline);
     const auto text = base::read_file(copy + "/pg_wal/" + history);
     const auto timeline = text ? timeline_from_history(reached.timeline, *text) : std::nullopt;
     if (!timeline || timeline->forks.empty() || timeline->forks.back().parent != plan.timeline.id)
         return failed("TargetNotReached", "the recovery began no timeline of its own");
     const TimelineFork& end = timeline->forks.back();
-    if (!has_reached(*context.request.point_in_time, end))
+    if (!has_reached(plan.target, end))
         return failed("TargetNotReached", "the recovery ended elsewhere: " + one_line(end.reason, 200));
     // A gap in the archive looks like its end.
-    if (context.request.point_in_time->latest && plan.timeline.id == plan.live_timeline &&
-        end.lsn < plan.live_lsn)
+    if (plan.target.latest && plan.timeline.id == plan.live_timeline && end.lsn < plan.live_lsn)
         return failed("TargetNotReached", "WAL is missing: the archive ends at " + lsn_to_text(end.lsn) +
                                               ", and the server had come to " + lsn_to_text(plan.live_lsn));
     reached.lsn = lsn_to_text(end.lsn);
@@ -124,9 +123,8 @@ std::optional<AgentResult> reset_password(const Context& context, Session& sessi
 
 std::optional<AgentResult> replay(const Context& context, const Work& work, const RecoveryPlan& plan,
                                   const std::string& copy, resources::RecoveredTo& reached) {
-    const Settings recovery =
-        recovery_settings(*context.request.point_in_time, plan.timeline.id,
-                          plan.repository->restore_command(copy, work.folder.other_trees(copy)));
+    const Settings recovery = recovery_settings(
+        plan.target, plan.timeline.id, plan.repository->restore_command(copy, work.folder.other_trees(copy)));
     auto server = PrivateServer::start(context, work.folder, copy, recovery);
     if (!server) return judge_failed_recovery(plan, to_text(server.error()));
     {
@@ -148,7 +146,7 @@ std::optional<AgentResult> replay(const Context& context, const Work& work, cons
         reached.time = found->front()[1];
     }
     if (auto stopped = (*server)->stop(); !stopped) return from_error("PrivateServerFailed", stopped.error());
-    return prove_reached(context, plan, copy, reached);
+    return prove_reached(plan, copy, reached);
 }
 
 // pgBackRest and PostgreSQL have synced what they wrote; the configuration's files were only copied.
@@ -236,6 +234,7 @@ std::optional<AgentResult> bring_back_kept(const Context& context, Work& work) {
         return from_error("CopyFailed", renamed.error());
     RecoveryPlan plan;
     plan.data_directory = request.data_directory;
+    plan.target = *request.point_in_time;
     if (const auto failure = PgBackRest::open(context, plan.repository)) return from_failure(*failure);
     if (auto failure = read_timeline(copy, plan.timeline.id)) return failure;
     if (auto failure = read_timeline(plan.data_directory, plan.live_timeline)) return failure;

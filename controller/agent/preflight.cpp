@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <climits>
+#include <cmath>
 #include <filesystem>
 
 #include "agent/copy.h"
@@ -13,6 +14,7 @@
 #include "agent/space.h"
 #include "agent/steps.h"
 #include "agent/text.h"
+#include "base/clock.h"
 
 namespace dbrestore::agent {
 
@@ -23,6 +25,7 @@ namespace {
 constexpr int64_t restored_bytes_per_second = 25'000'000, copied_bytes_per_second = 50'000'000,
                   fixed_seconds = 20;
 constexpr int oldest_version = 13;
+constexpr double most_clock_skew_seconds = 2;
 
 struct Inspection {
     const Context& context;
@@ -31,8 +34,9 @@ struct Inspection {
     std::optional<resources::Backup> backup;
     std::optional<ProvenDump> dump;
     std::optional<RecoveryPlan> recovery = std::nullopt;  // of a point in time
-    bool may_pass = false;     // something failed that another attempt may find better
-    bool archives_wal = true;  // until the server says otherwise
+    bool may_pass = false;  // something failed that another attempt may find better
+    bool server_answers = false;
+    bool archives_wal = true;                              // until the server says otherwise
     std::optional<int64_t> database_bytes = std::nullopt;  // of today's
 };
 
@@ -149,10 +153,27 @@ void check_recovery(Inspection& inspection) {
     RecoveryPlan plan;
     if (const auto failure = plan_recovery(inspection.context, WorkFolder(directory), directory, plan))
         return judge_backup(inspection, *failure);
-    inspection.findings.passed("TargetCovered", "from backup " + plan.set.label + " (" +
-                                                    human_size(plan.set.size_bytes) + "), along timeline " +
-                                                    std::to_string(plan.timeline.id));
+    inspection.findings.passed("TargetCovered",
+                               "from backup " + plan.set.label + " (" + human_size(plan.set.size_bytes) +
+                                   "), along timeline " + std::to_string(plan.timeline.id) +
+                                   (plan.target == *inspection.context.request.point_in_time
+                                        ? ""
+                                        : " to its end: the server stood still at that time"));
     inspection.recovery = std::move(plan);
+}
+
+// A point in time is one by the clock of the server.
+void check_clock(Session& session, Findings& findings) {
+    const auto time = session.value(
+        "SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"')");
+    const auto theirs = time ? base::parse_time(*time) : std::nullopt;
+    if (!theirs) return;
+    const double seconds = base::seconds_between(base::SystemClock{}.now(), *theirs);
+    if (std::abs(seconds) < most_clock_skew_seconds) return findings.passed("ClockAgrees");
+    findings.warning("ClockSkew", "the clock of the database's server is " +
+                                      std::to_string(std::llround(std::abs(seconds))) + " s " +
+                                      (seconds > 0 ? "ahead of" : "behind") +
+                                      " that of this pod; a point in time counts by the server's");
 }
 
 // A server that does not answer is often why a point in time is restored.
@@ -168,6 +189,15 @@ void check_standbys(Inspection& inspection, const Credentials& credentials) {
                                      " standbys or other receivers follow the server; none must, since "
                                      "they cannot follow it back");
     inspection.findings.passed("ServerReachable");
+    inspection.server_answers = true;
+    check_clock(*session, inspection.findings);
+}
+
+// A server that runs commits once more before it stops (`quiesce`): all that is past can be reached.
+void check_end(Inspection& inspection) {
+    if (!inspection.recovery || inspection.server_answers) return;
+    if (const auto failure = refuse_beyond_end(inspection.context, *inspection.recovery))
+        judge_backup(inspection, *failure);
 }
 
 void check_kept(Session& session, const std::string& name, Findings& findings) {
@@ -270,7 +300,8 @@ std::vector<std::string> what_is_lost(const resources::AgentRequest& request) {
 }
 
 // All of them always run, so that all that is wrong is reported at once.
-constexpr std::array checks{check_volume, check_ledger, check_dump, check_recovery, check_login, check_space};
+constexpr std::array checks{check_volume, check_ledger, check_dump, check_recovery,
+                            check_login,  check_end,    check_space};
 
 }  // namespace
 

@@ -1,10 +1,12 @@
 #include "agent/recovery_plan.h"
 
+#include <algorithm>
 #include <filesystem>
 
 #include "agent/control_data.h"
 #include "agent/programs.h"
 #include "agent/text.h"
+#include "agent/wal_archive.h"
 #include "base/clock.h"
 
 namespace dbrestore::agent {
@@ -37,6 +39,46 @@ std::optional<backups::Failure> read_timeline(const RecoveryPlan& plan, int64_t 
     return std::nullopt;
 }
 
+std::optional<backups::Failure> last_commit_on(const Context& context, const RecoveryPlan& plan,
+                                               int64_t timeline, std::string& time) {
+    WalArchive archive(context, *plan.repository, plan.set);
+    if (auto failure = archive.open()) return failure;
+    return archive.find_commit(timeline, true, 0, time);
+}
+
+backups::Failure too_late(const RecoveryPlan& plan, const std::string& last) {
+    return {"TargetTooLate", "the point in time must be earlier than " + last +
+                                 ", the last transaction that there is WAL of on timeline " +
+                                 std::to_string(plan.timeline.id) +
+                                 " (`latest` restores it, too), and not earlier than " + plan.earliest};
+}
+
+// The ledger knows by the clock which timeline was live; what was committed on them corrects it.
+std::optional<backups::Failure> settle_time(const Context& context, const std::vector<LiveTimeline>& known,
+                                            RecoveryPlan& plan) {
+    const auto time = base::parse_time(plan.target.time);
+    const bool is_free = plan.target.timeline == 0;
+    std::string last;
+    const auto begun = std::ranges::find(known, plan.timeline.id, &LiveTimeline::id);
+    if (is_free && begun != known.end()) {
+        if (auto failure = last_commit_on(context, plan, begun->parent, last)) return failure;
+        if (!last.empty() && base::parse_time(last) >= time)
+            return backups::Failure{"TimelineAmbiguous", "a clock was set back: at that time timelines " +
+                                                             std::to_string(begun->parent) + " and " +
+                                                             std::to_string(begun->id) +
+                                                             " were live; `timeline` must be set"};
+    }
+    if (plan.timeline.id == plan.live_timeline) return std::nullopt;
+    if (auto failure = last_commit_on(context, plan, plan.timeline.id, last)) return failure;
+    if (last.empty() || *time < base::parse_time(last)) return std::nullopt;
+    if (!is_free) return too_late(plan, last);
+    // It stood still then, as it had ended.
+    plan.target.time.clear();
+    plan.target.exclusive = false;
+    plan.target.latest = true;
+    return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<backups::Failure> refuse_other_volumes(const std::string& data_directory) {
@@ -58,8 +100,6 @@ std::optional<backups::Failure> plan_recovery(const Context& context, const Work
     if (context.request.restore_uid.find('/') != std::string::npos)
         return backups::Failure{"BadRequest", "the restore's UID must not hold a slash"};
     if (const auto wrong = resources::what_is_wrong(target)) return backups::Failure{"BadTarget", *wrong};
-    if (const auto time = base::parse_time(target.time); time && *time > base::SystemClock{}.now())
-        return backups::Failure{"TargetTooLate", "the point in time must not lie in the future"};
     if (auto failure = refuse_other_volumes(data_directory)) return failure;
     plan.data_directory = data_directory;
     Identity identity;
@@ -73,7 +113,26 @@ std::optional<backups::Failure> plan_recovery(const Context& context, const Work
                            : target.time.empty() ? plan.live_timeline
                                                  : timeline_at(*known, target.time, plan.live_timeline);
     if (auto failure = read_timeline(plan, chosen, plan.timeline)) return failure;
-    return choose_backup_set(sets, identity, plan.timeline, target, plan.set);
+    plan.earliest = earliest_point(sets, identity, plan.timeline);
+    if (const auto time = base::parse_time(target.time); time && *time > base::SystemClock{}.now())
+        return backups::Failure{
+            "TargetTooLate",
+            "the point in time must not lie in the future, and not be earlier than " + plan.earliest};
+    if (auto failure = choose_backup_set(sets, identity, plan.timeline, target, plan.set)) return failure;
+    plan.target = target;
+    return target.time.empty() ? std::nullopt : settle_time(context, *known, plan);
+}
+
+std::optional<backups::Failure> refuse_beyond_end(const Context& context, const RecoveryPlan& plan) {
+    if (plan.target.time.empty() || plan.timeline.id != plan.live_timeline) return std::nullopt;
+    const auto program = find_program("pg_waldump", plan.set.version);
+    if (!program) return backups::Failure{"ProgramsMissing", to_text(program.error())};
+    std::string last = last_commit_below(*program, plan.data_directory + "/pg_wal", plan.timeline.id);
+    if (last.empty()) {
+        if (auto failure = last_commit_on(context, plan, plan.timeline.id, last)) return failure;
+    }
+    if (last.empty() || base::parse_time(plan.target.time) <= base::parse_time(last)) return std::nullopt;
+    return too_late(plan, last);
 }
 
 }  // namespace dbrestore::agent

@@ -16,6 +16,9 @@ struct RecoveryPlan {
     int64_t live_timeline = 0;   // of the database as it is
     uint64_t live_lsn = 0;       // that its WAL reaches at least
     std::string data_directory;  // where its files are now
+    // As it was asked for; or the end of its timeline, where the server stood still at that time.
+    resources::PointInTime target = {};
+    std::string earliest = {};  // that could be asked for, for people
 };
 
 // Tablespaces, and pg_wal as a link: the copy would hold as plain folders what lies on other volumes.
@@ -23,9 +26,13 @@ struct RecoveryPlan {
 std::optional<backups::Failure> refuse_other_volumes(const std::string& data_directory);
 
 // Reads the data directory and the repository, and changes neither. Failures: BadRequest; BadTarget;
-// TargetTooLate; VolumeLayout; ControlFileUnreadable; TimelineNotFound; those of PgBackRest and
-// choose_backup_set.
+// TargetTooLate; VolumeLayout; ControlFileUnreadable; TimelineNotFound; TimelineAmbiguous, where a clock was
+// set back; those of PgBackRest, WalArchive and choose_backup_set.
 std::optional<backups::Failure> plan_recovery(const Context& context, const WorkFolder& folder,
                                               const std::string& data_directory, RecoveryPlan& plan);
+
+// Of a server that does not run: TargetTooLate where none of its WAL, archived or not, holds a transaction
+// after that time. PostgreSQL would replay all of it and refuse to stop there.
+std::optional<backups::Failure> refuse_beyond_end(const Context& context, const RecoveryPlan& plan);
 
 }  // namespace dbrestore::agent

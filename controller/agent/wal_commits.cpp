@@ -1,5 +1,9 @@
 #include "agent/wal_commits.h"
 
+#include <algorithm>
+#include <filesystem>
+#include <vector>
+
 #include "agent/text.h"
 #include "agent/timelines.h"
 #include "base/clock.h"
@@ -48,6 +52,23 @@ Commits commits_in(const std::string& pg_waldump, const std::string& segment_fil
     // It ends with an error wherever WAL ends before the segment does: what it printed counts.
     if (!base::run_process(spec)) return {};
     return commits;
+}
+
+std::string last_commit_below(const std::string& pg_waldump, const std::string& folder, int64_t timeline) {
+    const std::string prefix = history_file(timeline).substr(0, 8);
+    std::vector<std::string> names;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+        std::string name = entry.path().filename();
+        if (is_segment_name(name) && name.starts_with(prefix)) names.push_back(std::move(name));
+    }
+    std::ranges::sort(names, std::greater<>());
+    // The first ones wait to be used again.
+    for (const auto& name : names) {
+        if (const auto commits = commits_in(pg_waldump, folder + "/" + name); !commits.last.empty())
+            return commits.last;
+    }
+    return {};
 }
 
 bool is_segment_name(std::string_view name) {

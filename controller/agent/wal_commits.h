@@ -20,6 +20,9 @@ void take_commit(std::string_view line, uint64_t from_lsn, Commits& commits);
 // used again.
 Commits commits_in(const std::string& pg_waldump, const std::string& segment_file, uint64_t from_lsn = 0);
 
+// The last one of this timeline in a folder with segments, a server's own pg_wal; empty where there is none.
+std::string last_commit_below(const std::string& pg_waldump, const std::string& folder, int64_t timeline);
+
 // "000000010000000000000003".
 bool is_segment_name(std::string_view name);
 

@@ -1,13 +1,18 @@
 // What can be reached from a repository, as its listing tells it, by a real pgBackRest and pg_waldump.
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
+#include "agent/journal.h"
+#include "base/clock.h"
+#include "base/files.h"
 #include "integration/point_in_time_fixture.h"
 
 namespace dbrestore::tests {
 namespace {
 
 namespace fs = std::filesystem;
+using resources::PointInTime;
 
 class AgentReachable : public PointInTimeTest {
 protected:
@@ -25,9 +30,10 @@ protected:
 };
 
 TEST_F(AgentReachable, TheLatestPointIsTheLastCommitThatWasArchivedHoweverItIsPacked) {
+    const std::string path = folder() + "/repository-secret/pgbackrest.conf";
+    const std::string configuration = *base::read_file(path);
     for (const char* packed : {"none", "gz", "zst", "lz4"}) {
-        std::ofstream(folder() + "/repository-secret/pgbackrest.conf", std::ios::app)
-            << "[global:archive-push]\ncompress-type=" << packed << "\n";
+        std::ofstream(path) << configuration << "[global:archive-push]\ncompress-type=" << packed << "\n";
         const std::string last = committed_at(write_rows(3));
         archive_all();
         EXPECT_EQ(points().latest, last) << packed;
@@ -48,13 +54,13 @@ TEST_F(AgentReachable, EachTimelineTellsFromWhereItForkedAndWhenItWasLive) {
     const std::string target = committed_at(10);
     archive_all();
     const std::string earliest = points().earliest, end_of_first = committed_at(20);
-    EXPECT_LT(earliest, committed_at(1)) << "the end of the backup";
+    EXPECT_LE(*base::parse_time(earliest), *base::parse_time(committed_at(1))) << "the end of the backup";
     EXPECT_TRUE(points().timelines[0].live_to.empty()) << "it is live";
     stop_server();
     restore_to(at_time(target));
     start_server();
     archive_all();
-    EXPECT_EQ(points().latest, target) << "nothing was committed since";
+    EXPECT_GE(points().latest, target) << "also where nothing was committed since";
     const std::string begin = committed_at(write_rows(1)), end = committed_at(write_rows(4));
     archive_all();
     const auto found = points();
@@ -65,8 +71,69 @@ TEST_F(AgentReachable, EachTimelineTellsFromWhereItForkedAndWhenItWasLive) {
     EXPECT_EQ(found.timelines[1].id, 2);
     EXPECT_EQ(found.timelines[1].parent, 1);
     EXPECT_FALSE(found.timelines[1].fork_lsn.empty());
-    EXPECT_EQ(found.timelines[1].live_from, begin);
+    EXPECT_GT(found.timelines[1].live_from, end_of_first);
+    EXPECT_LE(found.timelines[1].live_from, begin) << "the agent's own transactions count";
     EXPECT_EQ(found.timelines[1].live_to, "");
+}
+
+TEST_F(AgentReachable, ATimeAtWhichTheServerStoodStillIsTheEndOfWhatWasThere) {
+    write_rows(20);
+    const std::string target = committed_at(10);
+    stop_server();
+    const std::string gap = base::format_time_micro(base::SystemClock{}.now());
+    restore_to(at_time(target), "a-1");
+    start_server();
+    write_rows(5);
+    archive_all();
+    stop_server();
+    const AgentRun looked = run_for("preflight", at_time(gap));
+    EXPECT_TRUE(std::ranges::any_of(looked.result.findings, [](const auto& finding) {
+        return finding.message.find("the server stood still at that time") != std::string::npos;
+    })) << to_text(looked);
+    restore_to(at_time(gap), "a-2");
+    start_server();
+    EXPECT_EQ(last_row(), 20);
+    EXPECT_EQ(timeline(), 3);
+}
+
+TEST_F(AgentReachable, OfAServerThatDoesNotRunATimeAfterItsLastTransactionIsRefusedWithBothBounds) {
+    const std::string last = committed_at(write_rows(5)), earlier = committed_at(3);
+    kill_server();
+    const std::string now = base::format_time_micro(base::SystemClock{}.now());
+    const AgentRun refused = run_for("preflight", at_time(now));
+    EXPECT_EQ(refused.result.reason, "TargetTooLate") << to_text(refused);
+    EXPECT_NE(refused.result.message.find("earlier than " + last), std::string::npos)
+        << refused.result.message;
+    EXPECT_NE(refused.result.message.find("not earlier than " + points().earliest), std::string::npos)
+        << refused.result.message;
+    PointInTime latest;
+    latest.latest = true;
+    for (const auto& target : {at_time(earlier), latest}) {
+        const AgentRun taken = run_for("preflight", target);
+        EXPECT_TRUE(taken.is_done()) << to_text(taken);
+    }
+    const AgentRun explicit_one = run_for("preflight", at_time(now, 1));
+    EXPECT_EQ(explicit_one.result.reason, "TargetTooLate") << to_text(explicit_one);
+}
+
+TEST_F(AgentReachable, ATimeThatTwoTimelinesClaimMustSayWhichOne) {
+    write_rows(5);
+    const std::string target = committed_at(3);
+    stop_server();
+    restore_to(at_time(target), "a-1");
+    start_server();
+    write_rows(2);
+    archive_all();
+    // As if the clock had been set back before the restore.
+    auto ledger = agent::WorkFolder(data_directory()).timelines();
+    ASSERT_TRUE(ledger && ledger->size() == 1);
+    ledger->front().live_from = target;
+    ASSERT_TRUE(agent::WorkFolder(data_directory()).save_timelines(*ledger));
+    fs::permissions(data_directory() + "/.dbrestore/timelines.json", fs::perms::others_read,
+                    fs::perm_options::add);
+    const AgentRun refused = run_for("preflight", at_time(target));
+    EXPECT_EQ(refused.result.reason, "TimelineAmbiguous") << to_text(refused);
+    EXPECT_TRUE(run_for("preflight", at_time(target, 1)).is_done());
 }
 
 TEST_F(AgentReachable, ARepositoryThatCannotBeReadOrIsDamagedSaysSo) {

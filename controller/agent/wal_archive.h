@@ -1,0 +1,44 @@
+#pragma once
+// The WAL of one server in a pgBackRest repository, read without its data directory.
+
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/pgbackrest.h"
+#include "agent/wal_commits.h"
+
+namespace dbrestore::agent {
+
+class WalArchive {
+public:
+    // Of the server of this backup, which must outlive it, as must the other two.
+    WalArchive(const Context& context, const PgBackRest& repository, const BackupSet& set);
+
+    // Failures: ProgramsMissing; those of PgBackRest.
+    std::optional<backups::Failure> open();
+
+    // Those that there is WAL of, or a history; the newest max_timeline_spans, in order.
+    std::vector<int64_t> timelines() const;
+
+    // Nothing where the archive does not say from where it forked. Failures: those of PgBackRest.
+    std::optional<backups::Failure> fork_of(int64_t id, std::optional<TimelineFork>& fork) const;
+
+    // The time of the first or the last commit of the timeline at `from_lsn` or later; empty where it is not
+    // in the 16 segments next to that end. Failures: those of PgBackRest; RepositoryDamaged.
+    std::optional<backups::Failure> find_commit(int64_t id, bool last, uint64_t from_lsn,
+                                                std::string& time) const;
+
+private:
+    std::optional<backups::Failure> read_segment(const std::string& path, uint64_t from_lsn,
+                                                 Commits& commits) const;
+
+    const PgBackRest& repository_;
+    const BackupSet& set_;
+    std::string folder_, pg_waldump_;
+    std::map<int64_t, std::set<std::string>> folders_;  // with segments, by timeline
+};
+
+}  // namespace dbrestore::agent
