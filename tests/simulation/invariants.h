@@ -90,6 +90,7 @@ private:
     void cron_jobs_run_again();
     void listing_job_created(const json& job);
     void list_is_owed(const json& server, const json& restore);
+    void list_is_owed(const json& server, const std::string& store, const std::string& restore_uid);
     void list_changed(const json& before, const json& after);
     void history_changed(const json& server);
     void check_list(const json& server, const json& store);

@@ -75,14 +75,19 @@ void Invariants::listing_job_created(const json& job) {
 
 void Invariants::list_is_owed(const json& server, const json& restore) {
     const std::string store = resources::restore_from_json(restore).spec.backup.store;
-    if (store.empty()) return;
+    if (!store.empty()) list_is_owed(server, store, text_at(restore, "metadata.uid"));
+}
+
+void Invariants::list_is_owed(const json& server, const std::string& store, const std::string& restore_uid) {
     Listing& last = list_made_[text_at(server, "metadata.uid") + "/" + store];
-    const std::string uid = text_at(restore, "metadata.uid");
-    if (last.restore_uid != uid) ++last.owed;
-    last.restore_uid = uid;
+    if (last.restore_uid != restore_uid) ++last.owed;
+    last.restore_uid = restore_uid;
 }
 
 void Invariants::list_changed(const json& before, const json& after) {
+    // The repository is listed once more after each restore; its request names no store.
+    if (const auto& history = list_at(after, "status.history"); !history.empty())
+        list_is_owed(after, "", text_at(history.back(), "uid"));
     if (resources::field(before, "status.stores") == resources::field(after, "status.stores")) return;
     if (++list_writes_ > 6) broken("how far the lists are is written again and again");
 }
@@ -117,8 +122,12 @@ void Invariants::check_lists() {
     for (const auto& [key, server] : store_.all("postgresservers").objects) {
         const auto& stores = list_at(server.document, "spec.stores");
         for (const auto& store : stores) check_list(server.document, store);
+        const bool has_repository = present_at(server.document, "spec.pointInTimeRecovery");
+        if (has_repository != present_at(server.document, "status.pointInTimeRecovery"))
+            broken("I5: the points in time of the repository are not told, or it is gone");
         for (const auto& status : list_at(server.document, "status.stores"))
-            if (named_in(stores, text_at(status, "name")) == nullptr)
+            if (named_in(stores, text_at(status, "name")) == nullptr &&
+                !(has_repository && text_at(status, "name") == resources::repository_store_name))
                 broken("I5: store " + text_at(status, "name") + " is gone and still told of");
     }
 }
