@@ -29,11 +29,25 @@ def free_port():
         return probe.getsockname()[1]
 
 
-def run(*command, user=None, **options):
-    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, user=user, check=False, **options)
-    if done.returncode != 0:
-        raise RuntimeError(f"{command[0]} ended with {done.returncode}: {done.stderr[-2000:]}{done.stdout[-500:]}")
-    return done.stdout
+@contextlib.contextmanager
+def with_its_children(*command, **options):
+    """A process that goes with all that it started, should we end before it."""
+    process = subprocess.Popen([str(c) for c in command], start_new_session=True, **options)
+    try:
+        yield process
+    except BaseException:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        raise
+
+
+def run(*command, **options):
+    with with_its_children(*command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options) as process:
+        out, errors = process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"{command[0]} ended with {process.returncode}: {errors[-2000:]}{out[-500:]}")
+    return out
 
 
 class Server:
@@ -166,17 +180,13 @@ class Agent:
                        **{f"DBRESTORE_{name}_DIRECTORY": folder for name, folder in folders.items()},
                        "DBRESTORE_PGBACKREST_PROGRAM": str(PGBACKREST), "DBRESTORE_TEMPORARY_DIRECTORY": str(self.folder / "tmp"),
                        "DBRESTORE_TERMINATION_LOG": str(self.folder / "tmp/termination")}
+        command, seconds = [self.folder / "dbrestore-agent", step], {}
         started = time.monotonic()
-        with open(self.folder / "agent.log", "wb") as log:
-            agent = subprocess.Popen([self.folder / "dbrestore-agent", step], env=environment, user="postgres", stdout=log, stderr=log)
-        seconds = {}
-        watcher = threading.Thread(target=self.watch, args=(agent, seconds))
-        watcher.start()
-        try:
+        with open(self.folder / "agent.log", "wb") as log, \
+                with_its_children(*command, env=environment, user="postgres", stdout=log, stderr=log) as agent:
+            watcher = threading.Thread(target=self.watch, args=(agent, seconds))
+            watcher.start()
             status = agent.wait()
-        except BaseException:
-            agent.kill()
-            raise
         seconds["all"] = time.monotonic() - started
         watcher.join()
         if status != 0:
