@@ -1,3 +1,4 @@
+#include "agent/checksums.h"
 #include "agent/enter.h"
 #include "agent/new_database.h"
 #include "agent/question.h"
@@ -74,6 +75,11 @@ AgentResult verify_privately(const Context& context) {
     if (auto failure = claim(context, work)) return *failure;
     if (work.journal->state != Journal::State::prepared)
         return failed("NotPrepared", "there is no prepared database to verify");
+    // What an Undo brings back was served, and takes the same time whatever its size.
+    if (work.journal->physical && !work.journal->undo) {
+        if (auto failure = check_pages(context, work.folder.beside(work.journal->restore_uid)))
+            return *failure;
+    }
     std::unique_ptr<PrivateServer> server;
     if (auto failure = start_on_prepared(context, work, server)) return *failure;
     AgentResult result = done();

@@ -63,6 +63,26 @@ TEST_F(AgentPointInTime, ShowsItsProgressWhileItReplays) {
     }));
 }
 
+TEST_F(AgentPointInTime, APageThatItsChecksumRefusesIsNeverServed) {
+    write_rows(20);
+    const std::string time = committed_at(15), file = sql("SELECT pg_relation_filepath('rows')");
+    stop_server();
+    ASSERT_TRUE(run_for("prepare", at_time(time)).is_done());
+    const std::string copy = data_directory() + "/.dbrestore/beside-" + restore_uid_;
+    {
+        std::fstream page(copy + "/" + file, std::ios::in | std::ios::out | std::ios::binary);
+        page.seekp(8000);
+        page << "another row";
+        ASSERT_TRUE(page) << file;
+    }
+    const AgentRun verified = run_for("verify", at_time(time));
+    EXPECT_EQ(verified.result.reason, "ChecksumMismatch") << to_text(verified);
+    EXPECT_NE(verified.result.message.find(file), std::string::npos) << verified.result.message;
+    ASSERT_TRUE(run_for("rollback", at_time(time)).is_done());
+    start_server();
+    EXPECT_EQ(last_row(), 20);
+}
+
 TEST_F(AgentPointInTime, NothingIsArchivedFromTheCopyBeforeItsCommitAndNothingIsMissingAfterwards) {
     write_rows(30);
     const std::string time = committed_at(20);

@@ -28,7 +28,7 @@ resources::PointInTime at_time(const std::string& time, int64_t timeline) {
 std::string PointInTimeTest::cluster() {
     const std::string folder = suite_folder() + "/point-in-time";
     if (!fs::exists(folder)) {
-        make_cluster(folder, {"--wal-segsize=1"},
+        make_cluster(folder, {"--wal-segsize=1", "--data-checksums"},
                      {"-c", "CREATE TABLE rows (number bigint PRIMARY KEY); GRANT SELECT ON rows TO app"});
     }
     return folder;
