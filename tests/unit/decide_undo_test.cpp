@@ -68,6 +68,21 @@ TEST(Undo, needs_neither_dump_nor_running_database) {
     check({{"all checks passed", ended, "SaveRestore(Stopping) Speak(Stopping)", "Stopping"}});
 }
 
+// Whoever takes over knows only what the lock tells, and may keep what another Undo then brings back.
+TEST(Undo, notes_with_the_lock_which_database_it_is_about) {
+    auto kept = entry("the-mistake", "dbrestore_old_1");
+    kept.database = "reports";
+    const World given =
+        an_undo({kept}).in(Phase::stopping).executed().with_lock().seen_fresh().where([](World& w) {
+            w.restore.status.stop_time = noon;
+            w.restore.status.source_name = "dbrestore_old_1";
+        });
+    const auto plan = decide::decide(given);
+    const auto* lock = find_action<decide::SaveLock>(plan);
+    ASSERT_NE(lock, nullptr) << told(plan);
+    EXPECT_EQ(lock->lock.database, "reports");
+}
+
 TEST(Undo, leaves_what_it_brought_back_to_be_served_and_keeps_what_it_replaced) {
     World world = an_undo({entry("the-mistake", "dbrestore_old_1")}).in(Phase::succeeded);
     world.restore.status.source_name = "dbrestore_old_1";
