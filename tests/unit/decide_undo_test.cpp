@@ -34,8 +34,16 @@ TEST(Undo, takes_the_newest_data_that_is_kept_and_says_why_it_takes_no_other) {
     check({{"another came while it waited for its turn",
             WorldBuilder(an_undo({entry("the-mistake", "dbrestore_old_1"), entry("later", "")}))
                 .in(Phase::validating)
+                .where([](World& w) { w.restore.status.source_name = "dbrestore_old_1"; })
                 .with_lock(),
-            "SaveRestore(RollingBack) Speak(RollingBack)", "RollingBack", "later"}});
+            "SaveRestore(RollingBack) Speak(RollingBack)", "RollingBack", "later"},
+           {"the same name came once more while it waited for its turn",
+            WorldBuilder(
+                an_undo({entry("the-mistake", "dbrestore_old_1"), entry("the-mistake", "dbrestore_old_2")}))
+                .in(Phase::validating)
+                .where([](World& w) { w.restore.status.source_name = "dbrestore_old_1"; })
+                .with_lock(),
+            "SaveRestore(RollingBack) Speak(RollingBack)", "RollingBack", "ran once more"}});
     const World given = an_undo({entry("the-mistake", ""), entry("the-mistake", "dbrestore_old_2")});
     EXPECT_EQ(status_after(given, decide::decide(given)).source_name, "dbrestore_old_2")
         << "of two with that name the newest counts";
