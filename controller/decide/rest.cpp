@@ -26,7 +26,7 @@ Plan save_lock(const World& world, std::optional<resources::Fence> fence, const 
     lock.original_replicas = restore.status.original_replicas;
     lock.fence = std::move(fence);
     lock.data_owner = restore.status.data_owner;
-    lock.database = restore.spec.logical_database;
+    lock.database = database_of(world);
     lock.point_in_time = is_physical(restore);
     return {{SaveLock{std::move(lock)}}, why, false, 1000ms};
 }

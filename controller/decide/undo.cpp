@@ -14,6 +14,13 @@ bool changed_data(const HistoryEntry& entry) {
     return entry.result == "Succeeded" || entry.keeps_data();
 }
 
+// A name that has failed may run again: what was named when the Undo joined the queue is then not the newest.
+bool waited_for_another_run(const World& world, const HistoryEntry& entry) {
+    const auto& status = world.restore.status;
+    return status.phase == resources::Phase::validating && status.source_name != entry.previous_database &&
+           status.source_name != entry.previous_directory;
+}
+
 }  // namespace
 
 bool brings_files_back(const resources::DatabaseRestore& restore) {
@@ -49,6 +56,10 @@ std::optional<Reason> never_undone(const World& world) {
                                               " replaced is not kept (any more); `spec.undo.restoreRef` must "
                                               "name a restore whose `status.previousData` is available"};
     }
+    if (waited_for_another_run(world, *entry))
+        return Reason{"NotTheNewest", name +
+                                          " ran once more while this waited for its turn; another Undo "
+                                          "brings back what that run replaced"};
     const auto& history = world.server->status.history;
     for (auto later = history.begin() + (entry - history.data()) + 1; later != history.end(); ++later) {
         if (changed_data(*later)) {

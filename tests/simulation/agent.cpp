@@ -33,11 +33,22 @@ AgentResult retryable(const std::string& reason) {
     return ended(AgentResult::Outcome::retryable, reason);
 }
 
-void drop(Volume& volume, const VolumeWatcher& watcher, const std::string& name, const std::string& step) {
+void drop(Volume& volume, const VolumeWatcher& watcher, const std::string& name, const std::string& step,
+          const std::string& restore_uid) {
     const auto at = volume.databases.find(name);
     if (at == volume.databases.end()) return;
-    watcher.dropping(name, at->second, step);
+    watcher.dropping(name, at->second, step, restore_uid);
     volume.databases.erase(at);
+}
+
+// Under the name, or in the folder, of the restore that kept it.
+void give_back(Volume& volume) {
+    const auto at = volume.databases.find(volume.journal->new_database);
+    if (at == volume.databases.end()) return;
+    Database kept = at->second;
+    kept.closed = true;
+    volume.databases.erase(at);
+    volume.databases[volume.journal->kept_database] = kept;
 }
 
 }  // namespace
@@ -138,17 +149,54 @@ AgentRun::Result AgentRun::preflight(const Volume& volume, const Surroundings& s
     result.estimated_seconds = 5;
     result.what_is_lost = {"what was written after the dump"};
     if (request_.choice.latest && !surroundings.backups.empty()) result.chosen = surroundings.backups[0];
-    const char* missing = !surroundings.dump_is_there ? "BackupNotFound" : nullptr;
-    result.findings.push_back(
-        {"BackupNotFound",
-         missing != nullptr ? PreflightFinding::Outcome::failed : PreflightFinding::Outcome::passed,
-         "the dump"});
-    if (missing != nullptr) {
+    const char* reason = missing(volume, surroundings);
+    const auto outcome =
+        reason != nullptr ? PreflightFinding::Outcome::failed : PreflightFinding::Outcome::passed;
+    result.findings.push_back({reason != nullptr ? reason : "SourceThere", outcome, "what is restored"});
+    if (reason != nullptr) {
         result.outcome = AgentResult::Outcome::failed;
-        result.reason = missing;
-        result.waiting_for = {missing};
+        result.reason = reason;
+        if (!request_.undo || request_.point_in_time) result.waiting_for = {"BackupNotFound"};
     }
     return result;
+}
+
+// A server that does not run cannot be asked for its databases; folders are looked at in any case.
+const char* AgentRun::missing(const Volume& volume, const Surroundings& surroundings) const {
+    const bool looks = request_.undo && (request_.point_in_time || !request_.host.empty());
+    if (looks && !volume.databases.contains(kept_database())) return "PreviousDataGone";
+    const bool reads = !request_.undo || request_.point_in_time;  // a dump, or the repository
+    return reads && !surroundings.dump_is_there ? "BackupNotFound" : nullptr;
+}
+
+std::string AgentRun::kept_database() const {
+    return request_.point_in_time ? kept_name(request_.undone_uid) : request_.new_database;
+}
+
+VolumeJournal AgentRun::begun() const {
+    VolumeJournal journal;
+    journal.restore_uid = request_.restore_uid;
+    journal.pod_uid = pod_uid_;
+    journal.physical = request_.point_in_time.has_value();
+    journal.new_database = journal.physical ? new_name(request_.restore_uid) : request_.new_database;
+    journal.old_database = request_.old_database;
+    journal.undo = request_.undo;
+    if (journal.undo) journal.kept_database = kept_database();
+    return journal;
+}
+
+// A database stays where it is until the commit; a folder is taken, unless an earlier attempt has done so.
+AgentRun::Result AgentRun::take_kept(Volume& volume) const {
+    auto& databases = volume.databases;
+    const auto& journal = *volume.journal;
+    const auto kept = databases.find(journal.kept_database);
+    if (kept == databases.end())
+        return databases.contains(journal.new_database) ? Result() : failed("PreviousDataGone");
+    Database taken = kept->second;
+    taken.verified = false;
+    databases.erase(kept);
+    databases[journal.new_database] = taken;
+    return std::nullopt;
 }
 
 AgentRun::Result AgentRun::prepare(Volume& volume, const Surroundings& surroundings,
@@ -170,21 +218,21 @@ AgentRun::Result AgentRun::prepare(Volume& volume, const Surroundings& surroundi
                 claim(volume);
                 return done("an earlier attempt had prepared it");
             }
-            journal = VolumeJournal{
-                JournalState::preparing, request_.restore_uid,  pod_uid_,
-                request_.new_database,   request_.old_database, request_.point_in_time.has_value()};
+            journal = begun();
             return std::nullopt;
         case 2:
             return hide(volume);
         case 3:
-            drop(volume, watcher, request_.new_database, "prepare");
-            volume.databases[request_.new_database] = {
+            if (journal->undo) return take_kept(volume);
+            drop(volume, watcher, journal->new_database, "prepare", request_.restore_uid);
+            volume.databases[journal->new_database] = {
                 .made_by = request_.restore_uid, .made_from = source(surroundings), .whole = false};
             return std::nullopt;
         case 4:
+            if (journal->undo && !journal->physical) return std::nullopt;
             if (!surroundings.dump_is_there) return failed("BackupUnreadable");
-            if (!surroundings.dump_is_good) return failed("RestoreFailed");
-            volume.databases[request_.new_database].whole = true;
+            if (!surroundings.dump_is_good && !journal->undo) return failed("RestoreFailed");
+            volume.databases[journal->new_database].whole = true;
             return std::nullopt;
         default:
             journal->state = JournalState::prepared;
@@ -205,7 +253,7 @@ AgentRun::Result AgentRun::verify(Volume& volume, const Surroundings& surroundin
         if (auto failure = claim(volume)) return failure;
         return volume.journal->state == JournalState::prepared ? Result() : failed("NotPrepared");
     }
-    volume.databases[request_.new_database].verified = true;
+    volume.databases[volume.journal->new_database].verified = true;
     return done();
 }
 
@@ -224,12 +272,15 @@ AgentRun::Result AgentRun::commit(Volume& volume, const VolumeWatcher& watcher) 
             return std::nullopt;
         case 2:
             if (journal->pod_uid != pod_uid_) return failed("TakenOver");
-            if (databases.contains(request_.old_database)) return std::nullopt;
+            if (databases.contains(journal->old_database)) return std::nullopt;
             watcher.exchanging(volume, request_);
-            databases[request_.old_database] = databases["shop"];
-            databases[request_.old_database].closed = true;
-            databases["shop"] = databases[request_.new_database];
-            databases.erase(request_.new_database);
+            databases[journal->old_database] = databases["shop"];
+            databases[journal->old_database].closed = true;
+            databases["shop"] = databases[journal->new_database];
+            databases["shop"].closed = false;
+            databases["shop"].client_writes = 0;
+            databases["shop"].placed_by = journal->restore_uid;
+            databases.erase(journal->new_database);
             return std::nullopt;
         case 3:
             journal->state = JournalState::committed;
@@ -239,7 +290,9 @@ AgentRun::Result AgentRun::commit(Volume& volume, const VolumeWatcher& watcher) 
             volume.hidden = false;
             AgentResult result = done();
             result.bytes = 4096;
+            result.database = request_.database;
             if (journal->physical) result.recovered_to = recovered;
+            if (journal->physical && journal->undo) result.recovered_to->time.clear();
             return result;
     }
 }
@@ -271,7 +324,10 @@ AgentRun::Result AgentRun::undo(Volume& volume, const VolumeWatcher& watcher, in
             databases.erase(journal.old_database);
             return std::nullopt;
         case 2:
-            if (volume.hidden) drop(volume, watcher, journal.new_database, "rollback");
+            if (volume.hidden && journal.undo)
+                give_back(volume);
+            else if (volume.hidden)
+                drop(volume, watcher, journal.new_database, "rollback", journal.restore_uid);
             return std::nullopt;
         case 3:
             volume.hidden = false;
@@ -291,7 +347,7 @@ AgentRun::Result AgentRun::cleanup(Volume& volume, const Surroundings& surroundi
     const auto at = volume.databases.find(request_.old_database);
     if (at == volume.databases.end()) return done("it was gone already");
     if (!at->second.closed) return failed("DatabaseInUse");
-    drop(volume, watcher, request_.old_database, "cleanup");
+    drop(volume, watcher, request_.old_database, "cleanup", request_.restore_uid);
     return done();
 }
 

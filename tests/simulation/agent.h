@@ -23,7 +23,10 @@ struct Surroundings {
 
 // Told before they happen, so that promises can be checked apart from the agent.
 struct VolumeWatcher {
-    std::function<void(const std::string& name, const Database&, const std::string& step)> dropping;
+    // `restore_uid`: on whose behalf.
+    std::function<void(const std::string& name, const Database&, const std::string& step,
+                       const std::string& restore_uid)>
+        dropping;
     std::function<void(const Volume&, const resources::AgentRequest&)> exchanging;
     std::function<void(const Volume&, const resources::AgentRequest&)> taking_back;
 };
@@ -51,6 +54,10 @@ private:
     Result catalog(const Surroundings& surroundings) const;
     std::string source(const Surroundings& surroundings) const;
     Result preflight(const Volume& volume, const Surroundings& surroundings) const;
+    const char* missing(const Volume& volume, const Surroundings& surroundings) const;
+    std::string kept_database() const;
+    VolumeJournal begun() const;
+    Result take_kept(Volume& volume) const;
     Result prepare(Volume& volume, const Surroundings& surroundings, const VolumeWatcher& watcher);
     Result verify(Volume& volume, const Surroundings& surroundings);
     Result commit(Volume& volume, const VolumeWatcher& watcher);

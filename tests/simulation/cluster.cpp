@@ -39,8 +39,9 @@ bool job_finished(const json& job) {
 Cluster::Cluster(Store& store, ApiServer& api, const SimulatedClock& clock, Random& random,
                  std::map<Key, Volume>& volumes, Invariants& invariants)
     : store_(store), api_(api), clock_(clock), random_(random), volumes_(volumes), invariants_(invariants) {
-    watcher_.dropping = [this](const auto& name, const auto& database, const auto& step) {
-        invariants_.dropping(name, database, step);
+    watcher_.dropping = [this](const auto& name, const auto& database, const auto& step,
+                               const auto& restore_uid) {
+        invariants_.dropping(name, database, step, restore_uid);
     };
     watcher_.exchanging = [this](const auto& volume, const auto& request) {
         invariants_.exchanging(volume, request);

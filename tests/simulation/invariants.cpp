@@ -105,13 +105,16 @@ void Invariants::server_starts(const Volume& volume) {
     if (!volume.writers.empty()) broken("I1: a server starts beside a Job's pod that may write");
 }
 
-void Invariants::dropping(const std::string& name, const Database& database, const std::string& step) {
+void Invariants::dropping(const std::string& name, const Database& database, const std::string& step,
+                          const std::string& restore_uid) {
     if (step != "cleanup") {
-        if (database.made_by.empty()) broken("I3: " + step + " drops what was there before the restore");
-        if (database.client_writes > 0 && service_is_knowable(database.made_by))
+        if (database.made_by != restore_uid)
+            broken("I3: " + step + " drops what was there before the restore");
+        if (database.client_writes > 0 && service_is_knowable(database.placed_by))
             broken("what clients wrote on the new data is thrown away by " + step);
         return;
     }
+    if (is_needed_by_an_undo(name)) broken("I3: old data " + name + " is dropped while an Undo works on it");
     note_time();
     const auto kept = kept_.find(name);
     if (kept == kept_.end())
@@ -123,7 +126,7 @@ void Invariants::dropping(const std::string& name, const Database& database, con
 void Invariants::keep(const DatabaseRestore& restore, base::Time until, base::Time at_latest) {
     const json* server =
         store_.find("postgresservers", {restore.meta.namespace_name, restore.spec.server_name});
-    KeptData& kept = kept_["dbrestore_old_" + restore.meta.uid.substr(0, 8)];
+    KeptData& kept = kept_[kept_name(restore.meta.uid)];
     kept = {std::max(kept.until, until),
             std::max(kept.at_latest, at_latest),
             false,
@@ -155,15 +158,19 @@ std::vector<std::string> Invariants::overdue() const {
 }
 
 void Invariants::exchanging(const Volume& volume, const resources::AgentRequest& request) {
-    const auto at = volume.databases.find(request.new_database);
+    const auto at = volume.databases.find(volume.journal->new_database);
+    const auto live = volume.databases.find("shop");
     if (at == volume.databases.end() || !at->second.whole || !at->second.verified)
-        broken("I3: data is exchanged that was not restored and verified");
+        return broken("I3: data is exchanged that was not restored and verified");
+    if (live == volume.databases.end()) return broken("I2: there is nothing to be exchanged");
+    undo_exchanges(live->second, at->second, request.restore_uid);
+    replaced_[request.restore_uid] = live->second.made_by;
 }
 
 void Invariants::taking_back(const Volume& volume, const resources::AgentRequest&) {
     const auto at = volume.databases.find("shop");
     if (at != volume.databases.end() && at->second.client_writes > 0 &&
-        service_is_knowable(at->second.made_by))
+        service_is_knowable(at->second.placed_by))
         broken("what clients wrote on the new data is taken back");
 }
 
@@ -188,7 +195,7 @@ void Invariants::operator_asks(const kube::Request& request) {
 void Invariants::changed(const Collection& kind, const json* before, const json* after) {
     if (kind.plural == "jobs" && before == nullptr) job_created(*after);
     // What somebody else deleted may be made again.
-    if (kind.plural == "jobs" && after == nullptr && !operator_is_acting)
+    if (kind.plural == "jobs" && after == nullptr && (!operator_is_acting || is_begun_anew(*before)))
         jobs_made_.erase(attempt_of(*before));
     if (kind.plural == "cronjobs" && before != nullptr && after != nullptr) cron_job_changed(*before, *after);
     if (kind.plural == "databaserestores" && after != nullptr) restore_changed(before, after);
@@ -213,6 +220,7 @@ void Invariants::job_created(const json& job) {
     if (ran != succeeded_.end() && ran->second != uid && (writes(step) || step == "quiesce"))
         broken("a restore's name runs again on a server where it succeeded: " + name);
     if (step == "catalog") return listing_job_created(job);
+    step == "cleanup" ? cleanup_begins(job) : check_database(job);
     const json* holder = store_.find("postgresservers", {text_at(job, "metadata.namespace"), server});
     if (holder != nullptr && step != "cleanup" && remembers_success_of(*holder, restore, uid))
         broken("a Job is made for a restore whose name succeeded, as the server knows: " + name);
@@ -254,6 +262,8 @@ void Invariants::restore_changed(const json* before, const json* after) {
     if (is_final(status.phase) != status.completion_time.has_value())
         broken("completionTime is set in phase " + to_text(status.phase));
     check_conditions(restore);
+    if (restore.spec.type == "Undo")
+        undoes_[restore.meta.uid] = restore.spec.server_name + "/" + restore.spec.undo_name;
     if (status.phase != Phase::queued)
         queued_at_.erase(restore.meta.uid);
     else
@@ -308,7 +318,8 @@ void Invariants::restore_ended(const DatabaseRestore& restore) {
     if (volume == nullptr) return;
     const auto at = volume->databases.find("shop");
     if (at == volume->databases.end()) return broken("a restore ends and there is no database");
-    const bool is_new = at->second.made_by == uid;
+    const bool is_new = at->second.placed_by == uid;
+    if (is_new) data_is_in_place(restore, *volume);
     if (success && (!is_new || !at->second.verified))
         broken("a restore succeeds without its data being in place and verified");
     if (success && restore.spec.type == "ScheduledBackup" &&
@@ -395,6 +406,11 @@ void Invariants::restore_vanished(const DatabaseRestore& restore) {
     const json* server =
         store_.find("postgresservers", {restore.meta.namespace_name, restore.spec.server_name});
     if (server == nullptr || text_at(*server, "status.activeRestore.uid") != restore.meta.uid) return;
+    if (const Volume* volume = volume_of(restore.spec.server_name, restore.meta.namespace_name)) {
+        const auto at = volume->databases.find("shop");
+        if (at != volume->databases.end() && at->second.placed_by == restore.meta.uid)
+            in_place_[restore.spec.server_name + "/" + restore.meta.name] = restore.meta.uid;
+    }
     const auto a_day_from_now = clock_.now() + std::chrono::hours(24);
     keep(restore, is_final(restore.status.phase) ? base::Time{} : a_day_from_now, a_day_from_now);
 }

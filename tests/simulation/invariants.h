@@ -39,12 +39,13 @@ public:
     void changed(const Collection& kind, const json* before, const json* after);
     void operator_asks(const kube::Request& request);
     void server_starts(const Volume& volume);
-    void dropping(const std::string& name, const Database& database, const std::string& step);
+    void dropping(const std::string& name, const Database& database, const std::string& step,
+                  const std::string& restore_uid);
     void exchanging(const Volume& volume, const resources::AgentRequest& request);
     void taking_back(const Volume& volume, const resources::AgentRequest& request);
     void claim_deleted(const Key& key);
     // An operator looks at one object anew, and decides.
-    void round_begins(size_t number) { rounds_[number] = {false, clock_.now(), clock_.now()}; }
+    void round_begins(size_t number);
     // The API server's list of the pods has reached it.
     void pods_looked_at(size_t number, const std::string& namespace_name);
     // A client writes to the database that this pod serves.
@@ -56,7 +57,7 @@ public:
     // The step `catalog` told what lies in a store.
     void listed(const resources::AgentRequest& request, const resources::AgentResult& result);
     // A store appears.
-    void list_is_due_again() { list_made_.clear(), list_writes_ = 0; }
+    void list_is_due_again() { list_made_.clear(), list_writes_.clear(); }
     // What it shows before may be what was decided on.
     void clock_jumps() { note_time(), list_is_due_again(); }
     // What is listed is what lies there; also not too long ago.
@@ -64,6 +65,7 @@ public:
 
     // A person made these the user's wish, or took away what the end is judged by.
     int64_t wanted_replicas = 1;
+    std::string wanted_database;  // empty: the server's own
     bool namespace_deleted = false;
     std::map<Key, bool> wanted_suspended;  // CronJobs, by what their owner did last
     // Pods that people started on the claim themselves, before any fence.
@@ -80,6 +82,13 @@ private:
     static std::string attempt_of(const json& job);
     void job_created(const json& job);
     void check_repository(const json& job);
+    void cleanup_begins(const json& job);
+    void check_database(const json& job);
+    bool is_begun_anew(const json& job) const;
+    void undo_exchanges(const Database& live, const Database& returning, const std::string& uid);
+    void data_is_in_place(const resources::DatabaseRestore& restore, const Volume& volume);
+    void kept_is_there(const resources::DatabaseRestore& restore);
+    bool is_needed_by_an_undo(const std::string& name) const;
     void restore_changed(const json* before, const json* after);
     void restore_ended(const resources::DatabaseRestore& restore);
     void check_conditions(const resources::DatabaseRestore& restore);
@@ -117,12 +126,15 @@ private:
     void restore_vanished(const resources::DatabaseRestore& restore);
     std::map<std::string, KeptData> kept_;          // by the old database's name
     std::map<std::string, std::string> succeeded_;  // server/name → UID
+    std::map<std::string, std::string> in_place_;   // the same, of whoever ended with its data being served
+    std::map<std::string, std::string> undoes_;     // UID of an Undo → server/name
+    std::map<std::string, std::string> replaced_;   // UID → who had made the data that its commit replaced
     std::map<std::string, uint64_t> queued_at_;     // UID → the version that put it into the queue
     std::set<std::string> passed_live_;             // UIDs of restores whose check through the network passed
     bool service_is_knowable(const std::string& restore_uid) const;
     void stopping(const std::string& namespace_name);
     struct Service {
-        std::string made_by;
+        std::string placed_by;
         bool seen = false;  // a look fell into its time
     };
     std::map<std::string, Service> services_;  // of new data, by the pod's UID
@@ -130,6 +142,7 @@ private:
     struct Round {
         bool looked = false;
         base::Time earliest{}, latest{};  // that the clock has shown in it
+        std::string locked_by = {};       // UID of the restore that held the lock when it began
     };
     std::map<size_t, Round> rounds_;  // by the operator
     bool operator_scaled_to_zero_ = false;
@@ -143,7 +156,8 @@ private:
         std::string restore_uid;
     };
     std::map<std::string, Listing> list_made_;
-    int list_writes_ = 0;  // of how far the lists are, since the newest Job was made
+    // Of how far the lists are, by the UID of their server, since its newest Job was made.
+    std::map<std::string, int> list_writes_;
 };
 
 }  // namespace dbrestore::simulation

@@ -66,11 +66,11 @@ void Invariants::check_restore_at_rest(const resources::DatabaseRestore& restore
     if (is_final(restore.status.phase)) {
         if (restore.meta.has_finalizer(resources::finalizer_name))
             broken("I5: " + name + " has ended and keeps its finalizer");
-        return;
+        return kept_is_there(restore);
     }
     const auto* summary = resources::find_condition(restore.status.conditions, "Succeeded");
     static const std::set<std::string> missing{"ServerNotFound", "ServerNotReady", "ClaimNotFound",
-                                               "BackupNotFound", "ServerDeleting"};
+                                               "BackupNotFound", "ServerDeleting", "RestoreNotFound"};
     if (restore.status.phase == Phase::pending && summary != nullptr && missing.contains(summary->reason))
         return;
     broken("I5: " + name + " hangs in " + to_text(restore.status.phase) + ": " +

@@ -8,7 +8,7 @@ namespace dbrestore::simulation {
 using resources::text_at;
 
 void Invariants::served(const std::string& pod_uid, const Database& database) {
-    if (!database.made_by.empty()) services_.try_emplace(pod_uid, Service{database.made_by});
+    if (!database.placed_by.empty()) services_.try_emplace(pod_uid, Service{database.placed_by});
 }
 
 void Invariants::pods_looked_at(size_t number, const std::string& namespace_name) {
@@ -30,7 +30,8 @@ void Invariants::stopping(const std::string& namespace_name) {
 // API keeps no trace (docs/reliability.md). Of no other.
 bool Invariants::service_is_knowable(const std::string& restore_uid) const {
     for (const auto& [pod_uid, service] : services_) {
-        if (service.made_by == restore_uid && (service.seen || !stopped_pods_.contains(pod_uid))) return true;
+        if (service.placed_by == restore_uid && (service.seen || !stopped_pods_.contains(pod_uid)))
+            return true;
     }
     return false;
 }

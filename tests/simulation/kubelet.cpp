@@ -162,7 +162,9 @@ bool Cluster::move_database(Process& process) {
             start_database(process);
             return true;
         case Stage::running: {
-            const bool is_new = !volume->databases["shop"].made_by.empty();
+            const auto& journal = volume->journal;
+            const bool is_new = journal && journal->state == JournalState::committed &&
+                                volume->databases["shop"].placed_by == journal->restore_uid;
             process.due = in(2);
             if ((is_new && !behaviour.ready_on_new_data) || random_.chance(behaviour.not_ready)) return false;
             process.stage = Stage::ready;

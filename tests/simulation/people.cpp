@@ -45,6 +45,8 @@ void People::set_up(const Scenario& scenario) {
     dump_is_good_ = scenario.behaviour.dump_is_good;
     pauses_cron_jobs_ = scenario.pauses_cron_jobs;
     to_a_point_ = scenario.to_a_point;
+    undoes_ = scenario.undoes;
+    database_ = invariants_.wanted_database = scenario.database;
     for (const char* name : {"shop", "bystander"}) {
         store_.create("namespaces", {{"metadata", {{"name", name}}}});
         store_.create("statefulsets", workload({name, "shop"}, scenario.replicas, owner_known_));
@@ -136,7 +138,10 @@ void People::wish(const Key& restore, int64_t retain_seconds) {
     json spec{{"serverRef", {{"name", the_server.name}}},
               {"acknowledgeDataLoss", true},
               {"previousData", {{"retainSeconds", retain_seconds}}}};
-    if (to_a_point_) {
+    if (const auto undone = undoes_.find(restore.name); undone != undoes_.end()) {
+        spec["type"] = "Undo";
+        spec["undo"]["restoreRef"]["name"] = undone->second;
+    } else if (to_a_point_) {
         spec["type"] = "PointInTime";
         spec["pointInTime"] = {{"time", "2026-11-22T10:00:00Z"}};
     } else if (has_stores_) {
@@ -146,6 +151,7 @@ void People::wish(const Key& restore, int64_t retain_seconds) {
         spec["type"] = "Dump";
         spec["dump"] = {
             {"persistentVolumeClaim", {{"claimName", the_dump_claim.name}, {"path", "shop.dump"}}}};
+        if (!database_.empty()) spec["logical"]["database"] = database_;
     }
     store_.create("databaserestores", {{"metadata", meta_of(restore)}, {"spec", spec}});
 }

@@ -12,9 +12,9 @@
 namespace dbrestore::simulation {
 
 inline const Key the_restore{"shop", "bring-it-back"}, the_second_restore{"shop", "bring-it-back-too"},
-    the_fresh_restore{"shop", "afterwards"}, the_server{"shop", "shop"}, the_workload{"shop", "shop"},
-    the_claim{"shop", "data-shop-0"}, the_dump_claim{"shop", "dumps"}, the_backup{"shop", "backup"},
-    the_report{"shop", "report"};
+    the_fresh_restore{"shop", "afterwards"}, the_first_restore{"shop", "at-first"},
+    the_server{"shop", "shop"}, the_workload{"shop", "shop"}, the_claim{"shop", "data-shop-0"},
+    the_dump_claim{"shop", "dumps"}, the_backup{"shop", "backup"}, the_report{"shop", "report"};
 
 class People {
 public:
@@ -56,6 +56,8 @@ private:
     bool owner_known_ = true, dump_is_good_ = true;
     bool pauses_cron_jobs_ = false, to_a_point_ = false, has_stores_ = false, has_second_store_ = false;
     int64_t retain_seconds_ = 3600;
+    std::map<std::string, std::string> undoes_;
+    std::string database_;
     uint64_t cron_jobs_touched_ = 0;
 };
 

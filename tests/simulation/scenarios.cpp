@@ -1,6 +1,7 @@
 #include "simulation/scenarios.h"
 
 #include <algorithm>
+#include <functional>
 
 #include "simulation/people.h"
 
@@ -29,6 +30,57 @@ void add_points_in_time(std::vector<Scenario>& all) {
                            .ends = ends_it ? Phase::cancelled : Phase::succeeded,
                            .cues = {{phase, way}},
                            .to_a_point = true});
+    }
+}
+
+// What one restore has replaced is brought back by another; of a dump, and of all files of a server.
+Scenario undo(const std::string& name, bool to_a_point) {
+    return {.name = (to_a_point ? "undo_of_a_point" : "undo") + name,
+            .to_a_point = to_a_point,
+            .database = to_a_point ? "" : "reports",
+            .before = {the_first_restore.name},
+            .undoes = {{the_restore.name, the_first_restore.name}}};
+}
+
+void add_undos_of(std::vector<Scenario>& all, bool to_a_point) {
+    const auto add = [&](const std::string& name, const std::function<void(Scenario&)>& change) {
+        change(all.emplace_back(undo(name, to_a_point)));
+    };
+    add("", [](Scenario&) {});
+    add("_of_an_undo", [](Scenario& s) {
+        s.then = {the_second_restore.name};
+        s.undoes[the_second_restore.name] = the_restore.name;
+    });
+    // It expires while the Undo is under way.
+    add("_of_what_expires", [](Scenario& s) { s.kept_seconds = 140; });
+    add("_of_what_expires_cancelled_in_Preparing", [](Scenario& s) {
+        s.ends = Phase::cancelled;
+        s.kept_seconds = 140;
+        s.cues = {{Phase::preparing, Fault::cancelled}};
+    });
+    add("_of_what_was_restored_over", [](Scenario& s) {
+        s.ends = Phase::failed;
+        s.before.push_back(the_second_restore.name);
+    });
+    // When it was created, it was of the newest.
+    add("_behind_a_restore", [](Scenario& s) {
+        s.then = {the_second_restore.name};
+        s.undoes = {{the_second_restore.name, the_first_restore.name}};
+    });
+    add("_whose_check_fails", [](Scenario& s) {
+        s.ends = Phase::failed;
+        s.behaviour = {.live_check_passes = false};
+    });
+    add("_never_ready", [](Scenario& s) {
+        s.ends = Phase::failed;
+        s.behaviour = {.ready_on_new_data = false};
+    });
+    for (const Fault way : {Fault::cancelled, Fault::server_deleted, Fault::finalizers_removed}) {
+        for (const Phase phase : {Phase::preparing, Phase::committing, Phase::starting})
+            add("_and_" + to_text(way) + "_in_" + to_text(phase), [&](Scenario& s) {
+                s.ends = way == Fault::finalizers_removed ? Phase::succeeded : Phase::cancelled;
+                s.cues = {{phase, way}};
+            });
     }
 }
 
@@ -83,6 +135,8 @@ std::vector<Scenario> make() {
             {.name = "namespace_deleted_in_" + to_text(phase), .cues = {{phase, Fault::namespace_deleted}}});
     }
     add_points_in_time(all);
+    add_undos_of(all, false);
+    add_undos_of(all, true);
     // The same ways out, with more that must be as it was before.
     for (const Fault way : {Fault::cancelled, Fault::restore_deleted, Fault::server_deleted,
                             Fault::namespace_deleted, Fault::finalizers_removed, Fault::cron_job_toggled,

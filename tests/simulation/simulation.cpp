@@ -296,10 +296,23 @@ void Simulation::settle() {
     invariants_.broken("I5: no rest after " + std::to_string(most_steps_to_rest) + " steps");
 }
 
+// Nothing goes wrong yet, and nothing of it is a point.
+void Simulation::play_before() {
+    const auto& scenario = *settings_.scenario;
+    cluster_.behaviour = {};
+    for (const auto& name : scenario.before) {
+        people_.wish({the_restore.namespace_name, name},
+                     scenario.kept_seconds > 0 ? scenario.kept_seconds : scenario.retain_seconds);
+        settle();
+    }
+    cluster_.behaviour = scenario.behaviour;
+}
+
 RunOutcome Simulation::run() {
     people_.set_up(*settings_.scenario);
     start_operator(0);
     settle();
+    play_before();
     counting_ = true;
     if (settings_.scenario->has_stores) people_.bring_stores();
     people_.wish(the_restore, settings_.scenario->retain_seconds);

@@ -48,6 +48,7 @@ private:
     bool step_randomly();
     void walk();
     void settle();
+    void play_before();
     bool at_rest() const;
     void count_step();
     void tell(const std::string& what) const;

@@ -64,7 +64,8 @@ TEST_P(EachFault, happens_at_a_point_drawn_by_seed) {
 
 INSTANTIATE_TEST_SUITE_P(Simulation, EachFault,
                          testing::Values("happy", "three_restores", "live_check_fails",
-                                         "cancel_in_Committing", "pausing_and_listing", "to_a_point"));
+                                         "cancel_in_Committing", "pausing_and_listing", "to_a_point",
+                                         "undo_of_an_undo", "undo_of_a_point"));
 
 TEST(Pairs, of_faults_drawn_by_seed_keep_all_promises) {
     CampaignSettings settings;

@@ -13,7 +13,8 @@ struct Database {
     std::string made_by = {};  // the restore's UID; empty: what was there from the beginning
     std::string made_from = {};
     bool whole = true, verified = false, closed = false;
-    int64_t client_writes = 0;
+    int64_t client_writes = 0;   // since it was put in place
+    std::string placed_by = {};  // the UID of the restore, or Undo, that did; empty: nobody had to
 };
 
 enum class JournalState { preparing, prepared, committing, committed, rolled_back };
@@ -23,8 +24,18 @@ struct VolumeJournal {
     JournalState state = JournalState::preparing;
     std::string restore_uid, pod_uid, new_database, old_database;
     bool physical =
-        false;  // the databases stand for all files of the server, and for the folders beside them
+        false;          // the databases stand for all files of the server, and for the folders beside them
+    bool undo = false;  // new_database is one that an earlier restore kept: under its name, or in its folder
+    std::string kept_database;
 };
+
+// What a restore keeps, and what it makes, by its UID.
+inline std::string kept_name(const std::string& restore_uid) {
+    return "dbrestore_old_" + restore_uid.substr(0, 8);
+}
+inline std::string new_name(const std::string& restore_uid) {
+    return "dbrestore_new_" + restore_uid.substr(0, 8);
+}
 
 struct Volume {
     std::map<std::string, Database> databases{{"shop", {}}};

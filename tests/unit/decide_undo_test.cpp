@@ -34,8 +34,16 @@ TEST(Undo, takes_the_newest_data_that_is_kept_and_says_why_it_takes_no_other) {
     check({{"another came while it waited for its turn",
             WorldBuilder(an_undo({entry("the-mistake", "dbrestore_old_1"), entry("later", "")}))
                 .in(Phase::validating)
+                .where([](World& w) { w.restore.status.source_name = "dbrestore_old_1"; })
                 .with_lock(),
-            "SaveRestore(RollingBack) Speak(RollingBack)", "RollingBack", "later"}});
+            "SaveRestore(RollingBack) Speak(RollingBack)", "RollingBack", "later"},
+           {"the same name came once more while it waited for its turn",
+            WorldBuilder(
+                an_undo({entry("the-mistake", "dbrestore_old_1"), entry("the-mistake", "dbrestore_old_2")}))
+                .in(Phase::validating)
+                .where([](World& w) { w.restore.status.source_name = "dbrestore_old_1"; })
+                .with_lock(),
+            "SaveRestore(RollingBack) Speak(RollingBack)", "RollingBack", "ran once more"}});
     const World given = an_undo({entry("the-mistake", ""), entry("the-mistake", "dbrestore_old_2")});
     EXPECT_EQ(status_after(given, decide::decide(given)).source_name, "dbrestore_old_2")
         << "of two with that name the newest counts";
@@ -66,6 +74,21 @@ TEST(Undo, needs_neither_dump_nor_running_database) {
                            .with_job("preflight", 1)
                            .that_ended(done());
     check({{"all checks passed", ended, "SaveRestore(Stopping) Speak(Stopping)", "Stopping"}});
+}
+
+// Whoever takes over knows only what the lock tells, and may keep what another Undo then brings back.
+TEST(Undo, notes_with_the_lock_which_database_it_is_about) {
+    auto kept = entry("the-mistake", "dbrestore_old_1");
+    kept.database = "reports";
+    const World given =
+        an_undo({kept}).in(Phase::stopping).executed().with_lock().seen_fresh().where([](World& w) {
+            w.restore.status.stop_time = noon;
+            w.restore.status.source_name = "dbrestore_old_1";
+        });
+    const auto plan = decide::decide(given);
+    const auto* lock = find_action<decide::SaveLock>(plan);
+    ASSERT_NE(lock, nullptr) << told(plan);
+    EXPECT_EQ(lock->lock.database, "reports");
 }
 
 TEST(Undo, leaves_what_it_brought_back_to_be_served_and_keeps_what_it_replaced) {
