@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <filesystem>
 
 #include "agent/copy.h"
 #include "agent/postgres.h"
@@ -17,6 +18,9 @@ AgentResult remove_old_files(const Context& context) {
     Work work(context.request.data_directory);
     const std::string& uid = context.request.restore_uid;
     if (auto failure = take_hold(context, work)) return *failure;
+    // Also where the controller could not hear any more that they were taken back.
+    if (!work.is_of(uid) && !std::filesystem::exists(work.folder.beside(uid)))
+        return done("they were gone already");
     const auto ended = work.folder.ledger();
     if (!ended) return from_error("LedgerDamaged", ended.error());
     const bool succeeded = std::ranges::any_of(

@@ -121,10 +121,19 @@ std::optional<AgentResult> reset_password(const Context& context, Session& sessi
     return std::nullopt;
 }
 
+// Of a time, and of a timeline that was left, only where it can end at most is known.
+ReplayRange range_of(const RecoveryPlan& plan) {
+    const auto target = lsn_from_text(plan.target.lsn);
+    const bool is_live = plan.timeline.id == plan.live_timeline;
+    return {plan.set.start_lsn, target ? *target : is_live ? plan.live_lsn : 0, plan.wal_segment_bytes};
+}
+
 std::optional<AgentResult> replay(const Context& context, const Work& work, const RecoveryPlan& plan,
                                   const std::string& copy, resources::RecoveredTo& reached) {
-    const Settings recovery = recovery_settings(
-        plan.target, plan.timeline.id, plan.repository->restore_command(copy, work.folder.other_trees(copy)));
+    const Recovery recovery{
+        recovery_settings(plan.target, plan.timeline.id,
+                          plan.repository->restore_command(copy, work.folder.other_trees(copy))),
+        range_of(plan), percent_copied};
     auto server = PrivateServer::start(context, work.folder, copy, recovery);
     if (!server) return judge_failed_recovery(plan, to_text(server.error()));
     {

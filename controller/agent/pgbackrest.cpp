@@ -150,8 +150,14 @@ std::optional<Failure> PgBackRest::restore(const BackupSet& set, const std::stri
     const std::string summary = "copying " + human_size(set.size_bytes) + " of backup " + set.label;
     spec.on_stdout = [&](std::string_view text) {
         lines.feed(text, [&](std::string_view line) {
-            if (const auto percent = percent_in(line))
-                context_->report.progress(summary, *percent * percent_of_step / 100);
+            const auto percent = percent_in(line);
+            if (!percent) return;
+            resources::Progress progress;
+            progress.summary = summary;
+            progress.percent = *percent * percent_of_step / 100;
+            progress.bytes_total = set.size_bytes;
+            progress.bytes_done = set.size_bytes / 100 * *percent;
+            context_->report.progress(std::move(progress));
         });
     };
     int exit_code = 0;

@@ -88,15 +88,15 @@ PrivateServer::PrivateServer(const Context& context, std::string version, std::s
 base::Result<std::unique_ptr<PrivateServer>> PrivateServer::start(const Context& context,
                                                                   const WorkFolder& folder,
                                                                   const std::string& tree,
-                                                                  const std::optional<Settings>& recovery) {
+                                                                  const std::optional<Recovery>& recovery) {
     const auto version = data_version(tree);
     if (!version) return version.error();
     std::unique_ptr<PrivateServer> server{new PrivateServer(context, *version, tree)};
     if (auto settled = server->settle_signals(recovery.has_value()); !settled) return settled.error();
     if (auto made = server->make_place(); !made) return made.error();
-    if (auto launched = server->launch(folder, recovery.value_or(Settings{})); !launched)
+    if (auto launched = server->launch(folder, recovery.value_or(Recovery{}).settings); !launched)
         return launched.error();
-    if (auto ready = server->wait_until_ready(); !ready) return ready.error();
+    if (auto ready = server->wait_until_ready(recovery.value_or(Recovery{})); !ready) return ready.error();
     if (auto found = server->find_superuser(); !found) return found.error();
     return server;
 }
@@ -203,19 +203,24 @@ bool PrivateServer::has_ended() {
 }
 
 // The server itself says it in the title of one of its processes, which takes no connection.
-std::string PrivateServer::what_it_does() const {
+void PrivateServer::tell_progress(const Recovery& recovery) const {
     const std::string postmaster = "/proc/" + std::to_string(pid_);
     const auto children = base::read_file(postmaster + "/task/" + std::to_string(pid_) + "/children", 65536);
     std::istringstream pids(children ? *children : "");
     for (std::string child; pids >> child;) {
         const auto title = base::read_file("/proc/" + child + "/cmdline", 4096);
-        if (const std::string segment = replayed_segment(title ? *title : ""); !segment.empty())
-            return "replaying WAL: segment " + segment;
+        const std::string segment = replayed_segment(title ? *title : "");
+        if (segment.empty()) continue;
+        const auto percent = replayed_percent(recovery.range, segment);
+        const std::string of = percent ? ", at most up to " + lsn_to_text(recovery.range.to_lsn) : "";
+        return context_.report.progress(
+            "replaying WAL: segment " + segment + of,
+            recovery.percent_before + percent.value_or(0) * (100 - recovery.percent_before) / 100);
     }
-    return "waiting for the private server, which may be recovering";
+    context_.report.progress("waiting for the private server, which may be recovering");
 }
 
-base::Status PrivateServer::wait_until_ready() {
+base::Status PrivateServer::wait_until_ready(const Recovery& recovery) {
     while (true) {
         if (has_ended()) return error(ErrorKind::failed, "the private server did not start: " + log_tail());
         // The eighth line of postmaster.pid is the server's own word on its state.
@@ -223,7 +228,7 @@ base::Status PrivateServer::wait_until_ready() {
         if (const auto lines = lines_of(state ? *state : "");
             lines.size() >= 8 && trimmed(lines[7]) == "ready")
             return base::success();
-        context_.report.progress(what_it_does());
+        tell_progress(recovery);
         std::this_thread::sleep_for(poll_interval);
     }
 }

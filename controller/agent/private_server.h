@@ -11,20 +11,21 @@
 
 #include "agent/journal.h"
 #include "agent/postgres.h"
+#include "agent/recovery.h"
 #include "agent/server_settings.h"
 
 namespace dbrestore::agent {
 
 class PrivateServer {
 public:
-    // Starts it on `tree` and waits as long as its recovery takes. With settings of a recovery it replays WAL
+    // Starts it on `tree` and waits as long as its recovery takes. With a recovery it replays WAL
     // of an archive, and is ready on a timeline of its own. A stale postmaster.pid is removed: the
     // caller holds the lock and knows that no other server runs. Errors: failed with the end of the server's
     // own log; not_found.
     static base::Result<std::unique_ptr<PrivateServer>> start(const Context& context,
                                                               const WorkFolder& folder,
                                                               const std::string& tree,
-                                                              const std::optional<Settings>& recovery = {});
+                                                              const std::optional<Recovery>& recovery = {});
 
     // Stops it in haste if stop() was not called.
     ~PrivateServer();
@@ -53,8 +54,8 @@ private:
     base::Status settle_configuration(const WorkFolder& folder, Settings& theirs) const;
     base::Status settle_signals(bool recovers) const;
     base::Status launch(const WorkFolder& folder, const Settings& recovery);
-    base::Status wait_until_ready();
-    std::string what_it_does() const;
+    base::Status wait_until_ready(const Recovery& recovery);
+    void tell_progress(const Recovery& recovery) const;
     base::Status find_superuser();
     base::Result<bool> try_as(const std::string& user);
     bool has_ended();

@@ -1,6 +1,7 @@
 #include "agent/recovery_plan.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <filesystem>
 
 #include "agent/control_data.h"
@@ -23,6 +24,7 @@ std::optional<backups::Failure> read_identity(RecoveryPlan& plan, Identity& iden
     identity = {control->field("Database system identifier"), *version};
     plan.live_timeline = control->timeline();
     plan.live_lsn = lsn_from_text(control->field("Latest checkpoint location")).value_or(0);
+    plan.wal_segment_bytes = std::strtoll(control->field("Bytes per WAL segment").c_str(), nullptr, 10);
     return std::nullopt;
 }
 

@@ -12,9 +12,10 @@ namespace dbrestore::agent {
 struct RecoveryPlan {
     std::optional<PgBackRest> repository;
     BackupSet set;
-    Timeline timeline;           // on which WAL is replayed
-    int64_t live_timeline = 0;   // of the database as it is
-    uint64_t live_lsn = 0;       // that its WAL reaches at least
+    Timeline timeline;          // on which WAL is replayed
+    int64_t live_timeline = 0;  // of the database as it is
+    uint64_t live_lsn = 0;      // that its WAL reaches at least
+    int64_t wal_segment_bytes = 0;
     std::string data_directory;  // where its files are now
     // As it was asked for; or the end of its timeline, where the server stood still at that time.
     resources::PointInTime target = {};

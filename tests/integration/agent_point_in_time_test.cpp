@@ -59,7 +59,7 @@ TEST_F(AgentPointInTime, ShowsItsProgressWhileItReplays) {
     const AgentRun prepared = run_for("prepare", at_time(time));
     ASSERT_TRUE(prepared.is_done()) << to_text(prepared);
     EXPECT_TRUE(std::ranges::any_of(prepared.progress, [](const auto& progress) {
-        return progress.summary.starts_with("replaying WAL: segment 00000001");
+        return progress.summary.starts_with("replaying WAL: segment 00000001") && progress.percent >= 70;
     }));
 }
 
@@ -374,6 +374,7 @@ TEST_F(AgentPointInTime, CleanupRemovesTheOldFilesOfWhatWasCommittedAndNothingEl
     write_rows(10);
     const std::string time = committed_at(5);
     stop_server();
+    EXPECT_TRUE(run_for("cleanup", at_time(time)).is_done()) << "a restore that was taken back keeps nothing";
     ASSERT_TRUE(run_for("prepare", at_time(time)).is_done());
     EXPECT_EQ(run_for("cleanup", at_time(time)).result.reason, "NotOurs") << "a copy is not yet old";
     ASSERT_TRUE(run_for("commit", at_time(time)).is_done());

@@ -151,6 +151,18 @@ TEST(Recovery, TheSegmentThatIsReplayedStandsInAProcesssTitle) {
         EXPECT_EQ(replayed_segment(title), "") << title;
 }
 
+TEST(Recovery, HowMuchIsReplayedIsToldByTheSegment) {
+    const ReplayRange range{0x2F0000000, 0x310000000, 16 << 20};
+    EXPECT_EQ(replayed_percent(range, "0000000100000002000000F1"), 3);
+    EXPECT_EQ(replayed_percent(range, "000000010000000300000000"), 50);
+    EXPECT_EQ(replayed_percent(range, "000000010000000900000000"), 100)
+        << "it goes on for longer than was known";
+    EXPECT_EQ(replayed_percent(range, "000000010000000100000000"), 0);
+    EXPECT_EQ(replayed_percent(range, "00000001000000030000000X"), std::nullopt);
+    EXPECT_EQ(replayed_percent({}, "000000010000000300000000"), std::nullopt);
+    EXPECT_EQ(replayed_percent({5, 0, 16 << 20}, "000000010000000300000000"), std::nullopt);
+}
+
 TEST(WalCommits, AreTakenFromWhatPgWaldumpPrints) {
     constexpr const char* lines[] = {
         "rmgr: Transaction len (rec/tot):     34/    34, tx:        739, lsn: 0/01500028, prev 0/01500000, "
