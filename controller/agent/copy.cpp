@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "agent/clone.h"
 #include "agent/control_data.h"
 #include "agent/programs.h"
 #include "agent/recovery.h"
@@ -24,6 +25,12 @@ constexpr int64_t percent_copied = 70;  // of the step, when the backup lies on 
 constexpr const char* configuration_files[] = {"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf",
                                                "pg_ident.conf"};
 
+base::Status make_beside(const WorkFolder& folder, const std::string& restore_uid) {
+    if (::mkdir(folder.beside(restore_uid).c_str(), 0700) != 0)
+        return base::io_error("cannot make " + folder.beside(restore_uid));
+    return base::success();
+}
+
 std::optional<AgentResult> make_room(const Context& context, const Work& work, const RecoveryPlan& plan) {
     const std::string& uid = context.request.restore_uid;
     if (auto removed = remove_beside(work.folder, uid); !removed)
@@ -36,8 +43,28 @@ std::optional<AgentResult> make_room(const Context& context, const Work& work, c
     if (!wanted.suffices) return failed("InsufficientSpace", wanted.message);
     if (auto reserved = work.folder.write_ballast(); !reserved)
         return failed("InsufficientSpace", to_text(reserved.error()));
-    if (::mkdir(work.folder.beside(uid).c_str(), 0700) != 0)
-        return from_error("CopyFailed", base::io_error("cannot make " + work.folder.beside(uid)));
+    if (auto made = make_beside(work.folder, uid); !made) return from_error("CopyFailed", made.error());
+    return std::nullopt;
+}
+
+// Where blocks can be shared, today's files are the beginning, and only those are fetched that differ.
+std::optional<AgentResult> fetch_backup(const Context& context, const Work& work, const RecoveryPlan& plan,
+                                        const std::string& copy) {
+    using Found = PgBackRest::Found;
+    const PgBackRest& repository = *plan.repository;
+    if (clone_server(plan.data_directory, copy)) {
+        const auto failure = repository.restore(plan.set, copy, Found::clone, percent_copied);
+        if (!failure) return std::nullopt;
+        std::vector<BackupSet> ignored;
+        if (tells_of_full_disk(failure->message) || repository.list(ignored)) return from_failure(*failure);
+        // The repository is there, so today's files are at fault: one may be on a bad block.
+        const std::string& uid = context.request.restore_uid;
+        if (auto removed = remove_beside(work.folder, uid); !removed)
+            return from_error("CopyFailed", removed.error());
+        if (auto made = make_beside(work.folder, uid); !made) return from_error("CopyFailed", made.error());
+    }
+    if (const auto failure = repository.restore(plan.set, copy, Found::nothing, percent_copied))
+        return from_failure(*failure);
     return std::nullopt;
 }
 
@@ -205,8 +232,7 @@ std::optional<AgentResult> read_timeline(const std::string& directory, int64_t& 
 std::optional<AgentResult> make_copy(const Context& context, Work& work, const RecoveryPlan& plan) {
     const std::string copy = work.folder.beside(context.request.restore_uid);
     if (auto failure = make_room(context, work, plan)) return failure;
-    if (const auto failure = plan.repository->restore(plan.set, copy, percent_copied))
-        return from_failure(*failure);
+    if (auto failure = fetch_backup(context, work, plan, copy)) return failure;
     if (const auto failure = refuse_other_volumes(copy)) return from_failure(*failure);
     return recover_beside(context, work, plan);
 }
