@@ -55,8 +55,10 @@ std::optional<AgentResult> fetch_backup(const Context& context, const Work& work
     if (clone_server(plan.data_directory, copy)) {
         const auto failure = repository.restore(plan.set, copy, Found::clone, percent_copied);
         if (!failure) return std::nullopt;
-        std::vector<BackupSet> ignored;
-        if (tells_of_full_disk(failure->message) || repository.list(ignored)) return from_failure(*failure);
+        std::vector<BackupSet> sets;
+        std::string unreadable;
+        if (tells_of_full_disk(failure->message) || repository.list(sets, &unreadable) || !unreadable.empty())
+            return from_failure(*failure);
         // The repository is there, so today's files are at fault: one may be on a bad block.
         const std::string& uid = context.request.restore_uid;
         if (auto removed = remove_beside(work.folder, uid); !removed)
@@ -204,6 +206,7 @@ std::optional<AgentResult> recover_beside(const Context& context, Work& work, co
     if (auto failure = replay(context, work, plan, copy, reached)) return failure;
     if (auto synced = sync_volume(copy); !synced) return from_error("CopyFailed", synced.error());
     work.journal->old_timeline = plan.live_timeline;
+    work.journal->old_unreadable = !plan.guessed.empty();
     work.journal->recovered_to = reached;
     work.journal->old_bytes = bytes_below(plan.data_directory + "/base");
     return save_journal(work, Journal::State::prepared);
@@ -263,7 +266,12 @@ std::optional<AgentResult> bring_back_kept(const Context& context, Work& work) {
     plan.target = *request.point_in_time;
     if (const auto failure = PgBackRest::open(context, plan.repository)) return from_failure(*failure);
     if (auto failure = read_timeline(copy, plan.timeline.id)) return failure;
-    if (auto failure = read_timeline(plan.data_directory, plan.live_timeline)) return failure;
+    if (auto failure = read_timeline(plan.data_directory, plan.live_timeline)) {
+        if (failure->reason != "ControlFileUnreadable" || failure->outcome != AgentResult::Outcome::failed)
+            return failure;
+        plan.guessed = failure->message;
+        plan.live_timeline = live_timeline_of(work.folder, plan.data_directory);
+    }
     return recover_beside(context, work, plan);
 }
 

@@ -121,7 +121,7 @@ std::optional<Failure> PgBackRest::run(const std::string& what, base::ProcessSpe
     return Failure{"RepositoryUnreadable", what + ": " + why, true};
 }
 
-std::optional<Failure> PgBackRest::list(std::vector<BackupSet>& sets) const {
+std::optional<Failure> PgBackRest::list(std::vector<BackupSet>& sets, std::string* unreadable) const {
     base::ProcessSpec spec;
     spec.arguments =
         command({"--log-level-console=off", "--log-level-stderr=error", "--output=json", "info"});
@@ -131,6 +131,7 @@ std::optional<Failure> PgBackRest::list(std::vector<BackupSet>& sets) const {
     };
     int exit_code = 0;
     if (auto failure = run("cannot list the backups of the repository", spec, exit_code)) return failure;
+    if (unreadable != nullptr) *unreadable = unreadable_repositories(text, context_->request.stanza);
     return backup_sets_from_info(text, context_->request.stanza, sets);
 }
 

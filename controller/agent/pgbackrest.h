@@ -20,8 +20,10 @@ public:
     // Failures: RepositorySecretMissing, which may pass; RepositoryRefused.
     static std::optional<backups::Failure> open(const Context& context, std::optional<PgBackRest>& opened);
 
-    // Failures: those of backup_sets_from_info; RepositoryUnreadable.
-    std::optional<backups::Failure> list(std::vector<BackupSet>& sets) const;
+    // Of all repositories that can be read; `unreadable` tells which cannot. Failures: those of
+    // backup_sets_from_info; RepositoryUnreadable.
+    std::optional<backups::Failure> list(std::vector<BackupSet>& sets,
+                                         std::string* unreadable = nullptr) const;
 
     // What a restore finds in its folder.
     enum class Found {
