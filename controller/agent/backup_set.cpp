@@ -1,7 +1,6 @@
 #include "agent/backup_set.h"
 
 #include <algorithm>
-#include <charconv>
 #include <chrono>
 #include <nlohmann/json.hpp>
 #include <tuple>
@@ -36,15 +35,6 @@ bool is_label(std::string_view label) {
     if (label.size() == 16) return is_stamp(label.substr(0, 15)) && label[15] == 'F';
     return label.size() == 33 && is_label(label.substr(0, 16)) && label[16] == '_' &&
            is_stamp(label.substr(17, 15)) && (label[32] == 'D' || label[32] == 'I');
-}
-
-// "0000000A…": the timeline of a WAL segment.
-std::optional<int64_t> timeline_of_segment(std::string_view name) {
-    uint32_t timeline = 0;
-    if (name.size() != 24 ||
-        std::from_chars(name.data(), name.data() + 8, timeline, 16).ptr != name.data() + 8)
-        return std::nullopt;
-    return timeline == 0 ? std::nullopt : std::optional<int64_t>(timeline);
 }
 
 // A system identifier needs all 64 bits.
@@ -168,6 +158,31 @@ std::optional<Failure> backup_sets_from_info(const std::string& json_text, const
 
 base::Time certain_end(const BackupSet& set) {
     return base::Time{std::chrono::seconds{set.stop_seconds + 1}};
+}
+
+std::string unreadable_repositories(const std::string& json_text, const std::string& stanza) {
+    const json document = json::parse(json_text, nullptr, false);
+    std::string text;
+    for (const auto& found : document.is_array() ? document : json::array()) {
+        if (text_at(found, "name") != stanza) continue;
+        for (const auto& repository : resources::list_at(found, "repo")) {
+            const int64_t code = integer_at(repository, "status.code", -1);
+            if (code == status_ok || code == status_no_backup) continue;
+            text += (text.empty() ? "repository " : "; repository ") +
+                    std::to_string(integer_at(repository, "key")) +
+                    " cannot be read: " + one_line(text_at(repository, "status.message"), 200);
+        }
+    }
+    return text;
+}
+
+const BackupSet* newest_backup_set(const std::vector<BackupSet>& sets, const std::string& version) {
+    const BackupSet* newest = nullptr;
+    for (const auto& set : sets) {
+        if (set.version == version && (newest == nullptr || newest->stop_seconds < set.stop_seconds))
+            newest = &set;
+    }
+    return newest;
 }
 
 std::optional<Failure> choose_backup_set(const std::vector<BackupSet>& sets, const Identity& identity,

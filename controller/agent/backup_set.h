@@ -34,10 +34,16 @@ std::optional<backups::Failure> backup_sets_from_info(const std::string& json, c
 // When it had ended for certain: info tells the second in which it did.
 base::Time certain_end(const BackupSet& set);
 
+// Which of several repositories cannot be read, and why; empty where all can.
+std::string unreadable_repositories(const std::string& json, const std::string& stanza);
+
 // Whose data directory it is.
 struct Identity {
     std::string system_identifier, version;
 };
+
+// The newest backup of a server of this version; null where there is none.
+const BackupSet* newest_backup_set(const std::vector<BackupSet>& sets, const std::string& version);
 
 // The newest backup from which WAL of this timeline leads to the target; for a transaction or a name, of
 // which nobody knows where it lies, the oldest. Failures: AnotherCluster; NoBackup; TargetTooEarly, with the

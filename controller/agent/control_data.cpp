@@ -37,6 +37,8 @@ base::Result<ControlData> read_control_data(const std::string& directory, const 
     spec.on_stderr = [&](std::string_view piece) { errors.append(piece.substr(0, 1000)); };
     const auto end = base::run_process(spec);
     if (!end) return end.error();
+    if (end->signal != 0)
+        return base::error(base::ErrorKind::io, "pg_controldata did not end by itself: " + to_text(*end));
     // A wrong checksum is only a warning to pg_controldata; to us such a file is not readable.
     if (!end->ok() || text.find("WARNING:") != std::string::npos ||
         errors.find("WARNING") != std::string::npos) {

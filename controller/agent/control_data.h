@@ -23,7 +23,7 @@ struct ControlData {
 // What pg_controldata printed.
 ControlData control_data_from_text(std::string text);
 
-// Errors: not_found where the image lacks the program; failed where pg_control cannot be read.
+// Errors: not_found where the image lacks the program; io; failed where pg_control cannot be read.
 base::Result<ControlData> read_control_data(const std::string& directory, const std::string& version);
 
 }  // namespace dbrestore::agent

@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "agent/clone.h"
 #include "agent/control_data.h"
 #include "agent/programs.h"
 #include "agent/recovery.h"
@@ -24,6 +25,12 @@ constexpr int64_t percent_copied = 70;  // of the step, when the backup lies on 
 constexpr const char* configuration_files[] = {"postgresql.conf", "postgresql.auto.conf", "pg_hba.conf",
                                                "pg_ident.conf"};
 
+base::Status make_beside(const WorkFolder& folder, const std::string& restore_uid) {
+    if (::mkdir(folder.beside(restore_uid).c_str(), 0700) != 0)
+        return base::io_error("cannot make " + folder.beside(restore_uid));
+    return base::success();
+}
+
 std::optional<AgentResult> make_room(const Context& context, const Work& work, const RecoveryPlan& plan) {
     const std::string& uid = context.request.restore_uid;
     if (auto removed = remove_beside(work.folder, uid); !removed)
@@ -36,8 +43,30 @@ std::optional<AgentResult> make_room(const Context& context, const Work& work, c
     if (!wanted.suffices) return failed("InsufficientSpace", wanted.message);
     if (auto reserved = work.folder.write_ballast(); !reserved)
         return failed("InsufficientSpace", to_text(reserved.error()));
-    if (::mkdir(work.folder.beside(uid).c_str(), 0700) != 0)
-        return from_error("CopyFailed", base::io_error("cannot make " + work.folder.beside(uid)));
+    if (auto made = make_beside(work.folder, uid); !made) return from_error("CopyFailed", made.error());
+    return std::nullopt;
+}
+
+// Where blocks can be shared, today's files are the beginning, and only those are fetched that differ.
+std::optional<AgentResult> fetch_backup(const Context& context, const Work& work, const RecoveryPlan& plan,
+                                        const std::string& copy) {
+    using Found = PgBackRest::Found;
+    const PgBackRest& repository = *plan.repository;
+    if (clone_server(plan.data_directory, copy)) {
+        const auto failure = repository.restore(plan.set, copy, Found::clone, percent_copied);
+        if (!failure) return std::nullopt;
+        std::vector<BackupSet> sets;
+        std::string unreadable;
+        if (tells_of_full_disk(failure->message) || repository.list(sets, &unreadable) || !unreadable.empty())
+            return from_failure(*failure);
+        // The repository is there, so today's files are at fault: one may be on a bad block.
+        const std::string& uid = context.request.restore_uid;
+        if (auto removed = remove_beside(work.folder, uid); !removed)
+            return from_error("CopyFailed", removed.error());
+        if (auto made = make_beside(work.folder, uid); !made) return from_error("CopyFailed", made.error());
+    }
+    if (const auto failure = repository.restore(plan.set, copy, Found::nothing, percent_copied))
+        return from_failure(*failure);
     return std::nullopt;
 }
 
@@ -186,6 +215,7 @@ std::optional<AgentResult> recover_beside(const Context& context, Work& work, co
     if (auto failure = replay(context, work, plan, copy, reached)) return failure;
     if (auto synced = sync_volume(copy); !synced) return from_error("CopyFailed", synced.error());
     work.journal->old_timeline = plan.live_timeline;
+    work.journal->old_unreadable = !plan.guessed.empty();
     work.journal->recovered_to = reached;
     work.journal->old_bytes = bytes_below(plan.data_directory + "/base");
     return save_journal(work, Journal::State::prepared);
@@ -214,8 +244,7 @@ std::optional<AgentResult> read_timeline(const std::string& directory, int64_t& 
 std::optional<AgentResult> make_copy(const Context& context, Work& work, const RecoveryPlan& plan) {
     const std::string copy = work.folder.beside(context.request.restore_uid);
     if (auto failure = make_room(context, work, plan)) return failure;
-    if (const auto failure = plan.repository->restore(plan.set, copy, percent_copied))
-        return from_failure(*failure);
+    if (auto failure = fetch_backup(context, work, plan, copy)) return failure;
     if (const auto failure = refuse_other_volumes(copy)) return from_failure(*failure);
     return recover_beside(context, work, plan);
 }
@@ -246,7 +275,12 @@ std::optional<AgentResult> bring_back_kept(const Context& context, Work& work) {
     plan.target = *request.point_in_time;
     if (const auto failure = PgBackRest::open(context, plan.repository)) return from_failure(*failure);
     if (auto failure = read_timeline(copy, plan.timeline.id)) return failure;
-    if (auto failure = read_timeline(plan.data_directory, plan.live_timeline)) return failure;
+    if (auto failure = read_timeline(plan.data_directory, plan.live_timeline)) {
+        if (failure->reason != "ControlFileUnreadable" || failure->outcome != AgentResult::Outcome::failed)
+            return failure;
+        plan.guessed = failure->message;
+        plan.live_timeline = live_timeline_of(work.folder, plan.data_directory);
+    }
     return recover_beside(context, work, plan);
 }
 

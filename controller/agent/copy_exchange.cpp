@@ -53,6 +53,8 @@ std::optional<AgentResult> promote_old_files(const Context& context, const Work&
     const auto version = data_version(old);
     if (!version) return from_error("DataDirectoryDamaged", version.error());
     const auto control = read_control_data(old, *version);
+    // No server could start on them, and none can: they come back as they were.
+    if (!control && work.journal->old_unreadable) return std::nullopt;
     if (!control) return from_error("ControlFileUnreadable", control.error());
     if (control->timeline() != work.journal->old_timeline) return std::nullopt;
     std::optional<PgBackRest> repository;
@@ -85,8 +87,8 @@ base::Status correct_timelines(const Work& work, bool was_served) {
     const auto version = data_version(work.tree.path());
     if (!version) return version.error();
     const auto control = read_control_data(work.tree.path(), *version);
-    if (!control) return control.error();
-    const int64_t live = control->timeline();
+    if (!control && !work.journal->old_unreadable) return control.error();
+    const int64_t live = control ? control->timeline() : work.journal->old_timeline;
     if (timelines->empty() || timelines->back().id != live) {
         timelines->push_back({live, of_copy, base::format_time_micro(base::SystemClock{}.now())});
     }

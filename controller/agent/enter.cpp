@@ -6,8 +6,15 @@
 
 #include "agent/control_data.h"
 #include "agent/programs.h"
+#include "base/files.h"
 
 namespace dbrestore::agent {
+
+namespace {
+
+constexpr size_t max_control_bytes = 65536;
+
+}  // namespace
 
 std::optional<AgentResult> take_hold(const Context& context, Work& work) {
     struct stat status {};
@@ -61,25 +68,41 @@ std::optional<AgentResult> look_at_control(const Context& context, const Work& w
     const std::string& directory = context.request.data_directory;
     const auto version = data_version(directory);
     if (!version) return from_error("DataDirectoryDamaged", version.error());
-    auto data = read_control_data(directory, *version);
+    const auto data = read_control_data(directory, *version);
     if (!data) return from_error("ControlFileUnreadable", data.error());
-    look = ControlLook{std::move(*data), std::chrono::steady_clock::now()};
+    look = ControlLook{data->text, data->shut_down(), std::chrono::steady_clock::now()};
     return std::nullopt;
 }
+
+namespace {
+
+// That no server writes shows in the bytes, whatever they say. Only a server that is replaced as a whole need
+// not be able to start.
+std::optional<AgentResult> look_as_needed(const Context& context, const Work& work,
+                                          std::optional<ControlLook>& look) {
+    auto failure = look_at_control(context, work, look);
+    if (!failure || failure->reason != "ControlFileUnreadable" || !work.journal->physical) return failure;
+    const auto bytes =
+        base::read_file(context.request.data_directory + "/global/pg_control", max_control_bytes);
+    look = ControlLook{bytes ? *bytes : bytes.error().message, false, std::chrono::steady_clock::now()};
+    return std::nullopt;
+}
+
+}  // namespace
 
 std::optional<AgentResult> put_behind_stub(const Context& context, Work& work,
                                            std::optional<ControlLook> look, bool& was_unclean) {
     if (!work.tree.is_hidden()) {
         if (!look) {
-            if (auto failure = look_at_control(context, work, look)) return failure;
+            if (auto failure = look_as_needed(context, work, look)) return failure;
         }
         std::this_thread::sleep_until(look->time + context.surroundings.control_interval);
         std::optional<ControlLook> now;
-        if (auto failure = look_at_control(context, work, now)) return failure;
-        if (look->data.text != now->data.text)
+        if (auto failure = look_as_needed(context, work, now)) return failure;
+        if (look->content != now->content)
             return retryable("DatabaseStillRunning",
                              "a server still writes " + context.request.data_directory);
-        was_unclean = !now->data.shut_down();
+        was_unclean = !now->shut_down;
     }
     if (auto ours = work.folder.still_ours(*work.journal); !ours)
         return failed("TakenOver", to_text(ours.error()));

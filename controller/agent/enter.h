@@ -37,7 +37,8 @@ std::optional<AgentResult> claim(const Context& context, Work& work);
 
 // pg_control at a moment. Taken early, it leaves nothing to wait for.
 struct ControlLook {
-    ControlData data;
+    std::string content;
+    bool shut_down = false;  // cleanly
     std::chrono::steady_clock::time_point time;
 };
 

@@ -84,7 +84,7 @@ std::string to_text(const Journal& j) {
         document["physical"] = {{"oldTree", to_json(j.old_tree)}, {"copy", to_json(j.copy)},
                                 {"oldTimeline", j.old_timeline},  {"recoveredTo", to_json(j.recovered_to)},
                                 {"copyServed", j.copy_served},    {"copyControl", j.copy_control},
-                                {"undoneUID", j.undone_uid}};
+                                {"undoneUID", j.undone_uid},      {"oldUnreadable", j.old_unreadable}};
     return dump(document);
 }
 
@@ -122,6 +122,7 @@ std::optional<Journal> journal_from_text(const std::string& text) {
     j.copy_served = resources::flag_at(document, "physical.copyServed");
     j.copy_control = text_at(document, "physical.copyControl");
     j.undone_uid = text_at(document, "physical.undoneUID");
+    j.old_unreadable = resources::flag_at(document, "physical.oldUnreadable");
     return j;
 }
 

@@ -54,6 +54,7 @@ struct Journal {
     std::string undone_uid{};               // of an undo: the restore that kept what lies beside
     std::string
         copy_control{};  // digest of the copy's pg_control at the commit: a server that ran changes it
+    bool old_unreadable = false;  // pg_control of the old files was, before the copy was made
 
     bool at_work() const { return state != State::rolled_back && state != State::committed; }
 };

@@ -121,7 +121,7 @@ std::optional<Failure> PgBackRest::run(const std::string& what, base::ProcessSpe
     return Failure{"RepositoryUnreadable", what + ": " + why, true};
 }
 
-std::optional<Failure> PgBackRest::list(std::vector<BackupSet>& sets) const {
+std::optional<Failure> PgBackRest::list(std::vector<BackupSet>& sets, std::string* unreadable) const {
     base::ProcessSpec spec;
     spec.arguments =
         command({"--log-level-console=off", "--log-level-stderr=error", "--output=json", "info"});
@@ -131,10 +131,11 @@ std::optional<Failure> PgBackRest::list(std::vector<BackupSet>& sets) const {
     };
     int exit_code = 0;
     if (auto failure = run("cannot list the backups of the repository", spec, exit_code)) return failure;
+    if (unreadable != nullptr) *unreadable = unreadable_repositories(text, context_->request.stanza);
     return backup_sets_from_info(text, context_->request.stanza, sets);
 }
 
-std::optional<Failure> PgBackRest::restore(const BackupSet& set, const std::string& directory,
+std::optional<Failure> PgBackRest::restore(const BackupSet& set, const std::string& directory, Found found,
                                            int64_t percent_of_step) const {
     base::ProcessSpec spec;
     // Whatever the backup links to lies in the folder itself; tablespaces would lie in one of ours. Of the
@@ -146,8 +147,12 @@ std::optional<Failure> PgBackRest::restore(const BackupSet& set, const std::stri
                  "--repo=" + std::to_string(set.repository), "--type=immediate", "--no-link-all",
                  "--tablespace-map-all=" + folder() + "/tablespaces",
                  "--process-max=" + std::to_string(std::min(usable_cpus(), most_workers)), "restore"});
+    // By size and checksum; times prove nothing. It compares as soon as it finds something, so that only what
+    // is meant to be compared may be there.
+    if (found == Found::clone) spec.arguments.emplace_back("--delta");
     LineSplitter lines(max_log_line_bytes);
-    const std::string summary = "copying " + human_size(set.size_bytes) + " of backup " + set.label;
+    const std::string summary = (found == Found::clone ? "comparing today's files with the " : "copying ") +
+                                human_size(set.size_bytes) + " of backup " + set.label;
     spec.on_stdout = [&](std::string_view text) {
         lines.feed(text, [&](std::string_view line) {
             const auto percent = percent_in(line);

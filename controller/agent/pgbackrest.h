@@ -20,12 +20,20 @@ public:
     // Failures: RepositorySecretMissing, which may pass; RepositoryRefused.
     static std::optional<backups::Failure> open(const Context& context, std::optional<PgBackRest>& opened);
 
-    // Failures: those of backup_sets_from_info; RepositoryUnreadable.
-    std::optional<backups::Failure> list(std::vector<BackupSet>& sets) const;
+    // Of all repositories that can be read; `unreadable` tells which cannot. Failures: those of
+    // backup_sets_from_info; RepositoryUnreadable.
+    std::optional<backups::Failure> list(std::vector<BackupSet>& sets,
+                                         std::string* unreadable = nullptr) const;
 
-    // Into an empty folder, with nothing outside of it touched. Tells how far it is, up to `percent_of_step`.
-    // Failures: RepositoryUnreadable, which may pass.
-    std::optional<backups::Failure> restore(const BackupSet& set, const std::string& directory,
+    // What a restore finds in its folder.
+    enum class Found {
+        nothing,
+        clone,  // a server's files: what is equal to the backup's is not fetched, what the backup lacks goes
+    };
+
+    // Nothing outside of the folder is touched. Tells how far it is, up to `percent_of_step`. Failures:
+    // RepositoryUnreadable, which may pass.
+    std::optional<backups::Failure> restore(const BackupSet& set, const std::string& directory, Found found,
                                             int64_t percent_of_step) const;
 
     // A file of the WAL archive, such as "00000002.history"; nothing where the archive has none of the name.

@@ -159,6 +159,8 @@ void check_recovery(Inspection& inspection) {
                                    (plan.target == *inspection.context.request.point_in_time
                                         ? ""
                                         : " to its end: the server stood still at that time"));
+    if (!plan.unreadable.empty()) inspection.findings.warning("RepositoryUnreadable", plan.unreadable);
+    if (!plan.guessed.empty()) inspection.findings.warning("ControlFileUnreadable", plan.guessed);
     inspection.recovery = std::move(plan);
 }
 

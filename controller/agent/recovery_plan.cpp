@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <set>
 
 #include "agent/control_data.h"
 #include "agent/programs.h"
@@ -16,23 +17,58 @@ namespace {
 
 namespace fs = std::filesystem;
 
-std::optional<backups::Failure> read_identity(RecoveryPlan& plan, Identity& identity) {
+std::optional<backups::Failure> read_identity(RecoveryPlan& plan, const WorkFolder& folder,
+                                              const std::vector<BackupSet>& sets, Identity& identity) {
     const auto version = data_version(plan.data_directory);
     if (!version) return backups::Failure{"DataDirectoryDamaged", to_text(version.error())};
+    identity.version = *version;
     const auto control = read_control_data(plan.data_directory, *version);
-    if (!control) return backups::Failure{"ControlFileUnreadable", to_text(control.error())};
-    identity = {control->field("Database system identifier"), *version};
-    plan.live_timeline = control->timeline();
-    plan.live_lsn = lsn_from_text(control->field("Latest checkpoint location")).value_or(0);
-    plan.wal_segment_bytes = std::strtoll(control->field("Bytes per WAL segment").c_str(), nullptr, 10);
+    if (control) {
+        identity.system_identifier = control->field("Database system identifier");
+        plan.live_timeline = control->timeline();
+        plan.live_lsn = lsn_from_text(control->field("Latest checkpoint location")).value_or(0);
+        plan.wal_segment_bytes = std::strtoll(control->field("Bytes per WAL segment").c_str(), nullptr, 10);
+        return std::nullopt;
+    }
+    const std::string why = to_text(control.error());
+    const bool may_pass = control.error().kind != base::ErrorKind::failed;
+    const BackupSet* newest = newest_backup_set(sets, *version);
+    if (may_pass || newest == nullptr) return backups::Failure{"ControlFileUnreadable", why, may_pass};
+    identity.system_identifier = newest->system_identifier;
+    plan.live_timeline = std::max(live_timeline_of(folder, plan.data_directory), newest->timeline);
+    plan.guessed = why + "; the server is taken for the repository's, system identifier " +
+                   newest->system_identifier + ", on timeline " + std::to_string(plan.live_timeline) +
+                   "; whether WAL is missing at the end of the archive cannot be told";
     return std::nullopt;
 }
 
-std::optional<backups::Failure> read_timeline(const RecoveryPlan& plan, int64_t id, Timeline& timeline) {
+// Without pg_control pgBackRest does not find the archive by itself.
+std::optional<backups::Failure> fetch_history(const RecoveryPlan& plan, const std::vector<BackupSet>& sets,
+                                              const Identity& identity, int64_t id,
+                                              std::optional<std::string>& history) {
+    if (plan.guessed.empty()) return plan.repository->fetch(history_file(id), plan.data_directory, history);
+    std::set<int64_t> repositories;
+    for (const auto& set : sets) {
+        const bool is_ours =
+            set.system_identifier == identity.system_identifier && set.version == identity.version;
+        if (!is_ours || !repositories.insert(set.repository).second) continue;
+        std::vector<std::string> names;
+        if (auto failure = plan.repository->names_in(set, "", names)) return failure;
+        if (std::ranges::find(names, history_file(id)) == names.end()) continue;
+        std::string text;
+        if (auto failure = plan.repository->read(set, history_file(id), text)) return failure;
+        history = std::move(text);
+        break;
+    }
+    return std::nullopt;
+}
+
+std::optional<backups::Failure> read_timeline(const RecoveryPlan& plan, const std::vector<BackupSet>& sets,
+                                              const Identity& identity, int64_t id, Timeline& timeline) {
     timeline = Timeline{id, {}};
     if (id == 1) return std::nullopt;
     std::optional<std::string> history;
-    if (auto failure = plan.repository->fetch(history_file(id), plan.data_directory, history)) return failure;
+    if (auto failure = fetch_history(plan, sets, identity, id, history)) return failure;
     const auto read = history ? timeline_from_history(id, *history) : std::nullopt;
     if (!read)
         return backups::Failure{"TimelineNotFound", "the archive holds no history of timeline " +
@@ -95,6 +131,16 @@ std::optional<backups::Failure> refuse_other_volumes(const std::string& data_dir
     return std::nullopt;
 }
 
+int64_t live_timeline_of(const WorkFolder& folder, const std::string& data_directory) {
+    const auto known = folder.timelines();
+    int64_t highest = known && !known->empty() ? known->back().id : 1;
+    std::error_code code;
+    for (fs::directory_iterator at(data_directory + "/pg_wal", code), end; !code && at != end;
+         at.increment(code))
+        highest = std::max(highest, timeline_of_segment(at->path().filename().string()).value_or(0));
+    return highest;
+}
+
 std::optional<backups::Failure> plan_recovery(const Context& context, const WorkFolder& folder,
                                               const std::string& data_directory, RecoveryPlan& plan) {
     const auto& target = *context.request.point_in_time;
@@ -104,23 +150,28 @@ std::optional<backups::Failure> plan_recovery(const Context& context, const Work
     if (const auto wrong = resources::what_is_wrong(target)) return backups::Failure{"BadTarget", *wrong};
     if (auto failure = refuse_other_volumes(data_directory)) return failure;
     plan.data_directory = data_directory;
-    Identity identity;
-    if (auto failure = read_identity(plan, identity)) return failure;
     if (auto failure = PgBackRest::open(context, plan.repository)) return failure;
     std::vector<BackupSet> sets;
-    if (auto failure = plan.repository->list(sets)) return failure;
+    if (auto failure = plan.repository->list(sets, &plan.unreadable)) return failure;
+    Identity identity;
+    if (auto failure = read_identity(plan, folder, sets, identity)) return failure;
     const auto known = folder.timelines();
     if (!known) return backups::Failure{"LedgerDamaged", to_text(known.error())};
     const int64_t chosen = target.timeline != 0  ? target.timeline
                            : target.time.empty() ? plan.live_timeline
                                                  : timeline_at(*known, target.time, plan.live_timeline);
-    if (auto failure = read_timeline(plan, chosen, plan.timeline)) return failure;
+    if (auto failure = read_timeline(plan, sets, identity, chosen, plan.timeline)) return failure;
     plan.earliest = earliest_point(sets, identity, plan.timeline);
     if (const auto time = base::parse_time(target.time); time && *time > base::SystemClock{}.now())
         return backups::Failure{
             "TargetTooLate",
             "the point in time must not lie in the future, and not be earlier than " + plan.earliest};
-    if (auto failure = choose_backup_set(sets, identity, plan.timeline, target, plan.set)) return failure;
+    if (auto failure = choose_backup_set(sets, identity, plan.timeline, target, plan.set)) {
+        if (plan.unreadable.empty()) return failure;
+        // What was not found may lie there.
+        return backups::Failure{"RepositoryUnreadable",
+                                plan.unreadable + "; in the others: " + failure->message, true};
+    }
     plan.target = target;
     return target.time.empty() ? std::nullopt : settle_time(context, *known, plan);
 }

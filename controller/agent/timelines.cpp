@@ -50,6 +50,14 @@ std::string history_file(int64_t timeline) {
     return name;
 }
 
+std::optional<int64_t> timeline_of_segment(std::string_view name) {
+    uint32_t timeline = 0;
+    if (name.size() != 24 || name.find_first_not_of("0123456789ABCDEF") != std::string_view::npos ||
+        !read_number(name.substr(0, 8), 16, timeline) || timeline == 0)
+        return std::nullopt;
+    return timeline;
+}
+
 std::optional<Timeline> timeline_from_history(int64_t id, std::string_view text) {
     Timeline timeline{id, {}};
     for (const auto& line : lines_of(text)) {

@@ -29,6 +29,9 @@ struct Timeline {
 // "0000000A.history"; timeline 1 has none.
 std::string history_file(int64_t timeline);
 
+// Of a segment of WAL, "0000000A0000000000000003"; nothing where it is named otherwise.
+std::optional<int64_t> timeline_of_segment(std::string_view name);
+
 // Nothing where the text cannot be understood.
 std::optional<Timeline> timeline_from_history(int64_t id, std::string_view text);
 

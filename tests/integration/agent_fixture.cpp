@@ -269,6 +269,7 @@ void AgentTest::SetUp() {
     std::ofstream(folder_ + "/secret/username") << app_user;
     std::ofstream(folder_ + "/secret/password") << password << "\n";
     port_ = free_port();
+    make_volume();
     const std::string from = cluster();
     replace_data(from);
     fs::copy_file(from + "/shop.dump", folder_ + "/source/shop.dump");
@@ -367,7 +368,7 @@ std::map<std::string, std::string> AgentTest::environment_of(const resources::Ag
             {"DBRESTORE_SECRET_DIRECTORY", folder_ + "/secret"},
             {"DBRESTORE_STORE_DIRECTORY", folder_ + "/store"},
             {"DBRESTORE_REPOSITORY_DIRECTORY", folder_ + "/repository-secret"},
-            {"DBRESTORE_PGBACKREST_PROGRAM", "/usr/bin/pgbackrest"},
+            {"DBRESTORE_PGBACKREST_PROGRAM", pgbackrest_program_},
             {"DBRESTORE_TEMPORARY_DIRECTORY", folder_ + "/tmp"},
             {"DBRESTORE_TERMINATION_LOG", folder_ + "/tmp/termination"},
             {"DBRESTORE_CONTROL_INTERVAL_MS", control_interval_ms},

@@ -53,11 +53,13 @@ protected:
     // The folder of the cluster that each test gets a copy of, `data`, and of a dump of it, shop.dump. Made
     // when it is asked for first.
     virtual std::string cluster();
+    // Mounts what the data directory shall lie on; once the folder is there.
+    virtual void make_volume() {}
 
     // The folder of this test; `data` in it is the data directory, `source` the dump's volume, `secret` the
     // Secret's.
     const std::string& folder() const { return folder_; }
-    std::string data_directory() const { return folder_ + "/data"; }
+    virtual std::string data_directory() const { return folder_ + "/data"; }
     int64_t port() const { return port_; }
 
     void start_server(const std::vector<std::string>& arguments = {});
@@ -95,6 +97,7 @@ protected:
 
     std::string restore_uid_ = "0a1b2c3d-1111-4222-8333-444455556666", pod_uid_ = "pod-1";
     int64_t attempt_ = 1;
+    std::string pgbackrest_program_ = "/usr/bin/pgbackrest";
 
 private:
     std::string folder_;

@@ -6,6 +6,7 @@
 #include "base/files.h"
 #include "integration/agent_faults.h"
 #include "integration/point_in_time_fixture.h"
+#include "integration/xfs_volume.h"
 
 namespace dbrestore::tests {
 namespace {
@@ -23,6 +24,7 @@ struct Exchange {
     bool served;
     const char* step;
     bool undo = false;
+    bool on_xfs = false;  // the copy begins as a clone
 
     int64_t row_before() const { return undo ? new_row : old_row; }
     int64_t row_afterwards() const { return undo ? old_row : new_row; }
@@ -39,6 +41,8 @@ const std::vector<Exchange>& exchanges() {
         {"CommitOfUndo", {"prepare"}, false, "commit", true},
         {"RollbackOfPreparedUndo", {"prepare"}, false, "rollback", true},
         {"RollbackOfServedUndo", {"prepare", "commit"}, true, "rollback", true},
+        {"PrepareOnXfs", {}, false, "prepare", false, true},
+        {"RollbackOfPreparedOnXfs", {"prepare"}, false, "rollback", false, true},
     };
     return all;
 }
@@ -68,6 +72,18 @@ protected:
         }
         keep(data_directory(), folder() + "/kept");
         keep(repository(), folder() + "/kept-repository");
+    }
+
+    void make_volume() override {
+        if (GetParam().on_xfs) volume_.emplace(folder());
+    }
+    std::string data_directory() const override {
+        return volume_ ? volume_->path() + "/data" : PointInTimeTest::data_directory();
+    }
+    void TearDown() override {
+        stop_server();
+        volume_.reset();
+        PointInTimeTest::TearDown();
     }
 
     static void keep(const std::string& from, const std::string& to) {
@@ -101,19 +117,21 @@ protected:
         return run_traced(traced(asked(exchange.step)), fault, number);
     }
 
-    // All points where the step can be hit, or a sample. Of the thousand files that are removed one after the
-    // other, the first stands for all.
+    // All points where the step can be hit, or a sample. Of the thousand files that are removed, or cloned,
+    // one after the other, the first stands for all.
     std::vector<Point> choose(const Exchange& exchange) {
         begin(exchange);
         const TracedEnd whole = run_faulty(exchange, Fault::none, 0);
         EXPECT_EQ(whole.exit_code, 0);
         std::vector<Point> points;
         for (const Fault fault : faults) {
-            bool removes = false;
+            std::string before;
             for (size_t i = 0; i < whole.calls_of(fault).size(); ++i) {
                 const std::string& call = whole.calls_of(fault)[i];
-                if (!removes || !call.starts_with("unlink ")) points.push_back({fault, i + 1, call});
-                removes = call.starts_with("unlink ");
+                const std::string kind = call.substr(0, call.find(' '));
+                if (kind != before || (kind != "unlink" && kind != "open"))
+                    points.push_back({fault, i + 1, call});
+                before = kind;
             }
         }
         EXPECT_GT(points.size(), 10u);
@@ -150,6 +168,7 @@ protected:
     }
 
     resources::PointInTime target_;
+    std::optional<XfsVolume> volume_;
 };
 
 TEST_P(AgentPointInTimeFaults, LeaveOldOrNewDataWhole) {

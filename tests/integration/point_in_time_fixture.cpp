@@ -44,7 +44,8 @@ void PointInTimeTest::SetUp() {
         << "log-level-console=error\nstart-fast=y\ncompress-type=none\nlock-path=" << folder()
         << "/tmp/lock\n"
         << "[shop]\npg1-path=" << data_directory() << "\npg1-port=" << port()
-        << "\npg1-socket-path=" << folder() << "\npg1-user=" << superuser << "\n";
+        << "\npg1-socket-path=" << fs::path(data_directory()).parent_path().string()
+        << "\npg1-user=" << superuser << "\n";
     std::ofstream(data_directory() + "/postgresql.conf", std::ios::app)
         << "archive_mode = on\ntrack_commit_timestamp = on\narchive_command = '" << program_path
         << " --config=" << secret << "/pgbackrest.conf --stanza=shop archive-push %p'\n";

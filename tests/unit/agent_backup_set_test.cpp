@@ -166,6 +166,29 @@ TEST(BackupSet, WhatIsWrongWithTheRepositoryIsSaid) {
     EXPECT_NE(failure->message.find("cipher header invalid"), std::string::npos);
 }
 
+TEST(BackupSet, OneOfSeveralRepositoriesThatCannotBeReadIsTold) {
+    json document = two_backups();
+    EXPECT_EQ(unreadable_repositories(document.dump(), "shop"), "");
+    document[0]["repo"] = {{{"key", 1}, {"status", {{"code", 99}, {"message", "[FileOpenError] no\nway"}}}},
+                           {{"key", 2}, {"status", {{"code", 0}, {"message", "ok"}}}},
+                           {{"key", 3}, {"status", {{"code", 2}, {"message", "no valid backups"}}}},
+                           {{"key", 4}, {"status", {{"code", 1}, {"message", "missing stanza path"}}}}};
+    EXPECT_EQ(unreadable_repositories(document.dump(), "shop"),
+              "repository 1 cannot be read: [FileOpenError] no way; repository 4 cannot be read: missing "
+              "stanza path");
+    EXPECT_EQ(unreadable_repositories(document.dump(), "another"), "");
+    for (const char* text : {"", "null", "[1]", R"([{"name":"shop","repo":7}])", "\xff"})
+        EXPECT_EQ(unreadable_repositories(text, "shop"), "") << text;
+}
+
+TEST(BackupSet, WithoutPgControlTheNewestBackupOfTheVersionTellsWhoseItIs) {
+    const auto sets = sets_of(two_backups());
+    ASSERT_EQ(sets.size(), 2u);
+    EXPECT_EQ(newest_backup_set(sets, "15"), &sets[1]);
+    EXPECT_EQ(newest_backup_set(sets, "16"), nullptr);
+    EXPECT_EQ(newest_backup_set({}, "15"), nullptr);
+}
+
 TEST(BackupSet, HostileTextIsRefusedOrLeftOut) {
     for (const char* text : {"", "null", "{}", "not json", "[[[[", "\xff\xfe"})
         EXPECT_EQ(reason_of(text), "RepositoryDamaged") << text;
