@@ -169,8 +169,11 @@ AgentResult prepare_copy(const Context& context, Work& work) {
     }
     RecoveryPlan plan;
     const std::string& directory = context.request.data_directory;
-    if (const auto failure = plan_recovery(context, work.folder, directory, plan))
+    if (auto failure = plan_recovery(context, work.folder, directory, plan)) {
+        // It was tried for minutes already, with the database down.
+        if (context.request.attempt > 1) failure->may_pass = false;
         return from_failure(*failure);
+    }
     if (auto failure = begin_journal(context, work)) return *failure;
     if (auto failure = make_copy(context, work, plan)) return *failure;
     return prepared(*work.journal, "");
