@@ -162,6 +162,8 @@ AgentResult prepared(const Journal& journal, std::string remark) {
 }
 
 AgentResult prepare_copy(const Context& context, Work& work) {
+    // The copy disturbs no server, but what it writes until the commit would be lost without a trace.
+    if (auto running = wait_for_server_to_end(context, work)) return *running;
     if (context.request.undo) {
         if (auto failure = begin_journal(context, work)) return *failure;
         if (auto failure = bring_back_kept(context, work)) return *failure;

@@ -28,5 +28,19 @@ TEST_F(AgentPointInTimeDisturbed, ARepositoryThatStaysAwayIsAskedTwiceOnly) {
     EXPECT_EQ(last_row(), 3);
 }
 
+TEST_F(AgentPointInTimeDisturbed, NothingIsExchangedBelowAServerThatStillRuns) {
+    write_rows(10);
+    const std::string time = committed_at(5);
+    EXPECT_EQ(run_for("prepare", at_time(time)).result.reason, "DatabaseStillRunning");
+    stop_server();
+    ASSERT_TRUE(run_for("prepare", at_time(time)).is_done());
+    start_server();
+    const AgentRun committed = run_for("commit", at_time(time));
+    EXPECT_EQ(committed.result.reason, "DatabaseStillRunning") << to_text(committed);
+    EXPECT_EQ(last_row(), 10);
+    stop_server();
+    EXPECT_TRUE(run_for("rollback", at_time(time)).is_done());
+}
+
 }  // namespace
 }  // namespace dbrestore::tests
