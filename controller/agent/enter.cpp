@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "agent/control_data.h"
+#include "agent/open_files.h"
 #include "agent/programs.h"
 #include "base/files.h"
 
@@ -74,6 +75,19 @@ std::optional<AgentResult> look_at_control(const Context& context, const Work& w
     return std::nullopt;
 }
 
+std::optional<AgentResult> wait_for_server_to_end(const Context& context, const Work& work) {
+    if (work.tree.is_hidden()) return std::nullopt;
+    const std::string& directory = context.request.data_directory;
+    for (int looks = 10; is_open_for_writing(directory); --looks) {
+        if (looks == 0)
+            return retryable("DatabaseStillRunning",
+                             "a server that has no pod any more still has files of " + directory + " open");
+        context.report.progress("waiting until the server has ended");
+        std::this_thread::sleep_for(context.surroundings.control_interval);
+    }
+    return std::nullopt;
+}
+
 namespace {
 
 // That no server writes shows in the bytes, whatever they say. Only a server that is replaced as a whole need
@@ -102,6 +116,7 @@ std::optional<AgentResult> put_behind_stub(const Context& context, Work& work,
         if (look->content != now->content)
             return retryable("DatabaseStillRunning",
                              "a server still writes " + context.request.data_directory);
+        if (auto running = wait_for_server_to_end(context, work)) return running;
         was_unclean = !now->shut_down;
     }
     if (auto ours = work.folder.still_ours(*work.journal); !ours)

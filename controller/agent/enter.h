@@ -46,9 +46,13 @@ struct ControlLook {
 std::optional<AgentResult> look_at_control(const Context& context, const Work& work,
                                            std::optional<ControlLook>& look);
 
+// A server that was stopped ends within seconds, also one whose pod was deleted by force. Reasons:
+// DatabaseStillRunning.
+std::optional<AgentResult> wait_for_server_to_end(const Context& context, const Work& work);
+
 // Moves the files behind the stub if they are not there, after a proof that no server writes them: pg_control
-// is what it was two seconds before, at the look that is given or at one of its own. Tells whether the server
-// had not been shut down cleanly.
+// is what it was two seconds before, at the look that is given or at one of its own, and no server has files
+// open. Tells whether the server had not been shut down cleanly.
 std::optional<AgentResult> put_behind_stub(const Context& context, Work& work,
                                            std::optional<ControlLook> look, bool& was_unclean);
 

@@ -96,28 +96,34 @@ std::vector<std::string> PgBackRest::command(std::vector<std::string> arguments)
     arguments.insert(arguments.begin(),
                      {context_->surroundings.pgbackrest_program, "--config=" + configuration_file(*context_),
                       "--stanza=" + context_->request.stanza, "--log-level-file=off"});
-    // Each call tries for several times as long. By default a repository that is away would be told after ten
-    // minutes, with the database down.
-    if (!waits_as_configured_) arguments.insert(arguments.begin() + 1, "--io-timeout=10");
+    // Each command tries for up to sixteen times as long. By default a repository that is away would be told
+    // after a quarter of an hour, with the database down.
+    if (!waits_as_configured_) arguments.insert(arguments.begin() + 1, "--io-timeout=5");
     return arguments;
 }
 
 std::optional<Failure> PgBackRest::run(const std::string& what, base::ProcessSpec& spec,
                                        int& exit_code) const {
-    std::string first_error;
+    std::string first_error, first_warning;
     LineSplitter lines(max_log_line_bytes);
     spec.on_stderr = [&](std::string_view text) {
         lines.feed(text, [&](std::string_view line) {
-            const size_t at = line.find("ERROR: ");
-            if (at != std::string_view::npos && first_error.empty()) first_error = line.substr(at + 7);
+            const auto keep_first = [&](std::string_view mark, size_t skipped, std::string& first) {
+                const size_t at = line.find(mark);
+                if (at != std::string_view::npos && first.empty()) first = line.substr(at + skipped);
+            };
+            keep_first("ERROR: ", 7, first_error);
+            keep_first("WARN: repo", 6, first_warning);
         });
     };
     const auto end = base::run_process(spec);
     if (!end) return Failure{"RepositoryUnreadable", what + ": " + to_text(end.error())};
     exit_code = end->exit_code;
     if (end->ok()) return std::nullopt;
-    // It redacts secrets itself.
-    const std::string why = first_error.empty() ? to_text(*end) : one_line(first_error, max_told_bytes);
+    // It redacts secrets itself. Of a repository that is away its error says only that there is no such
+    // backup.
+    std::string why = first_error.empty() ? to_text(*end) : one_line(first_error, max_told_bytes);
+    if (!first_warning.empty()) why += " (" + one_line(first_warning, max_told_bytes) + ")";
     return Failure{"RepositoryUnreadable", what + ": " + why, true};
 }
 
@@ -142,7 +148,7 @@ std::optional<Failure> PgBackRest::restore(const BackupSet& set, const std::stri
     // types that there are, only `immediate` looks at no other timeline than the backup's: the newest one,
     // which the others ask for, may have nothing to do with it. What it writes of a recovery is not kept.
     spec.arguments =
-        command({"--log-level-console=detail", "--log-level-stderr=error", "--pg1-path=" + directory,
+        command({"--log-level-console=detail", "--log-level-stderr=warn", "--pg1-path=" + directory,
                  "--lock-path=" + folder() + "/lock", "--set=" + set.label,
                  "--repo=" + std::to_string(set.repository), "--type=immediate", "--no-link-all",
                  "--tablespace-map-all=" + folder() + "/tablespaces",

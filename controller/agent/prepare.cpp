@@ -162,6 +162,8 @@ AgentResult prepared(const Journal& journal, std::string remark) {
 }
 
 AgentResult prepare_copy(const Context& context, Work& work) {
+    // The copy disturbs no server, but what it writes until the commit would be lost without a trace.
+    if (auto running = wait_for_server_to_end(context, work)) return *running;
     if (context.request.undo) {
         if (auto failure = begin_journal(context, work)) return *failure;
         if (auto failure = bring_back_kept(context, work)) return *failure;
@@ -169,8 +171,11 @@ AgentResult prepare_copy(const Context& context, Work& work) {
     }
     RecoveryPlan plan;
     const std::string& directory = context.request.data_directory;
-    if (const auto failure = plan_recovery(context, work.folder, directory, plan))
+    if (auto failure = plan_recovery(context, work.folder, directory, plan)) {
+        // It was tried for minutes already, with the database down.
+        if (context.request.attempt > 1) failure->may_pass = false;
         return from_failure(*failure);
+    }
     if (auto failure = begin_journal(context, work)) return *failure;
     if (auto failure = make_copy(context, work, plan)) return *failure;
     return prepared(*work.journal, "");

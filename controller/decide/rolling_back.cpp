@@ -15,6 +15,8 @@ using resources::Truth;
 
 namespace {
 
+constexpr double crashing_pod_ready_within_seconds = 60;
+
 Plan finish_rolled_back(const World& world, RestoreStatus status) {
     const resources::Failure failure =
         status.failure.value_or(resources::Failure{"Failed", "no reason was recorded", false});
@@ -25,7 +27,12 @@ Plan finish_rolled_back(const World& world, RestoreStatus status) {
 Plan restart_old(const World& world, RestoreStatus status) {
     if (auto plan = let_run(world)) return *plan;
     if (status.original_replicas != 0 && ready_database_pod(world) == nullptr) {
-        if (base::seconds_between(status.step->start_time, world.now) < pod_ready_within_seconds)
+        // One that keeps crashing did so before, or could still find the stub: the next restore must not wait
+        // long for it.
+        const double patience_seconds = crash_looping_pod(world) == nullptr
+                                            ? pod_ready_within_seconds
+                                            : crashing_pod_ready_within_seconds;
+        if (base::seconds_between(status.step->start_time, world.now) < patience_seconds)
             return wait("waiting until the database's pod is ready on the old data", 2000ms);
         note(status, world, "DatabaseReady", Truth::no, "PodNotReady",
              "the database is back on its old data, but its pod did not become ready");

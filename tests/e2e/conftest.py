@@ -7,7 +7,8 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from processes import Held, at_once  # noqa: E402
+from every_step import ENGINES, shops_for  # noqa: E402
+from processes import Held  # noqa: E402
 from release import installed_operator, story  # noqa: E402
 from shop import Shop  # noqa: E402
 from support import api  # noqa: E402
@@ -57,10 +58,11 @@ def shared_shop(namespace):
     return Shop(namespace).deploy().fill().register()
 
 
-@pytest.fixture(scope="module")
-def shops(namespace):
+@pytest.fixture(scope="module", params=ENGINES)
+def shops(namespace, request):
     """Two databases for two restores at once (every_step.py)."""
-    return at_once(lambda name: Shop(namespace, name).deploy().fill().register(), ["shop", "store"])
+    with shops_for(request.param, namespace, ["shop", "store"]) as databases:
+        yield databases
 
 
 @pytest.fixture

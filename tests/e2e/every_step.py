@@ -1,10 +1,14 @@
 """Two restores at once, each of a database of its own and each held in another step, so that one bad day meets both.
-More at once would mostly meet a machine that is too busy."""
+More at once would mostly meet a machine that is too busy. All of it with dumps, and all with points in time."""
+
+import contextlib
 
 import pytest
 
 import restores
+from pgbackrest_repository import archiving_shops
 from processes import Held, Traps, at_once
+from shop import Shop
 from support.kubectl import kubectl, wait_for
 
 # In life order, with the phase that each belongs to.
@@ -22,6 +26,18 @@ STEPS = list(PHASES)
 # Their pods may live for a minute only, so the others are held first.
 QUICK = {"probe", "preflight", "quiesce"}
 PAIRS = (("prepare", "probe"), ("verify", "preflight"), ("commit", "quiesce"), ("verify-live", "rollback"))
+ENGINES = ("dump", "point-in-time")
+
+
+@contextlib.contextmanager
+def shops_for(engine, namespace, names):
+    """Databases that are restored in this way."""
+    if engine == "dump":
+        yield at_once(lambda name: Shop(namespace, name).deploy().fill().register(), names)
+        return
+    # Each restore keeps the files that it replaces.
+    with archiving_shops(namespace, [f"archiving-{name}" for name in names], data_mb=8000) as shops:
+        yield shops
 
 
 class HeldRestore:
@@ -36,7 +52,7 @@ class HeldRestore:
         self.agent = None
 
     def begin(self, traps):
-        self.restore = restores.of_shop(self.shop, self.copies.path)
+        self.restore = restores.back_to(self.shop, self.copies)
         self.uid = self.restore.uid
         traps.set(self.uid, "prepare" if self.step == "rollback" else self.step)
 
@@ -88,7 +104,7 @@ def hold_one_in_each(shops, steps):
     held = [HeldRestore(step, shop) for step, shop in zip(steps, shops, strict=True)]
 
     def fill(one):
-        one.copies = one.shop.dump_and_change()
+        one.copies = one.shop.remember_and_change()
 
     at_once(fill, held)
     with Traps() as traps:

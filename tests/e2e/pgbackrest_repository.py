@@ -6,8 +6,9 @@ import json
 import time
 
 from layouts import container_of, mount, variable
+from processes import at_once
 from s3 import ACCESS_KEY, REGION, S3, SECRET_KEY
-from shop import Shop
+from shop import Copies, Shop
 from support.kubectl import kubectl, wait_for
 
 AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups")
@@ -31,7 +32,7 @@ repo1-bundle=y
 repo1-retention-full=9
 log-level-file=off
 start-fast=y
-
+{settings}
 [{stanza}]
 pg1-path={data_directory}
 pg1-user={user}
@@ -60,9 +61,10 @@ class Point:
 
 
 class ArchivingShop(Shop):
-    def __init__(self, namespace, s3, name="shop"):
+    def __init__(self, namespace, s3, name="shop", data_mb=2000, settings=""):
         self.s3 = s3
-        super().__init__(namespace, name, adapt=self.archiving)
+        self.settings = settings
+        super().__init__(namespace, name, data_mb=data_mb, adapt=self.archiving)
 
     @property
     def repository_secret(self):
@@ -81,6 +83,7 @@ class ArchivingShop(Shop):
             secret_key=SECRET_KEY,
             folder=SECRET_FOLDER,
             passphrase=PASSPHRASE,
+            settings=self.settings,
             stanza=self.name,
             data_directory=DATA_DIRECTORY,
             user=objects["Secret"]["stringData"]["username"],
@@ -136,6 +139,11 @@ class ArchivingShop(Shop):
         self.write_rows()
         return Point(self.read_clock_for(row + 1), row, content)
 
+    def remember_and_change(self):
+        point = self.pass_a_point()
+        self.change()
+        return Copies("", point.content, self.fingerprint(), point.time)
+
     def must_be_at(self, point):
         assert self.last_row() == point.row
         self.must_hold(point.content, but_unlogged=True)
@@ -157,12 +165,24 @@ class ArchivingShop(Shop):
         return folder, self.data_on_host / "pgdata" / folder
 
 
-@contextlib.contextmanager
-def archiving_shop(namespace):
-    """Filled, and with one backup."""
-    s3 = S3(namespace, "continuous-backups").deploy()
-    shop = ArchivingShop(namespace, s3).deploy().fill().register().back_up()
-    yield shop
-    # It archives its last WAL before it ends: while there is something to archive to.
+def stop(shop):
     shop.scale(0)
     shop.wait_stopped()
+
+
+@contextlib.contextmanager
+def archiving_shops(namespace, names, **options):
+    """Filled, and each with one backup."""
+    s3 = S3(namespace, "continuous-backups").deploy()
+    shops = at_once(
+        lambda name: ArchivingShop(namespace, s3, name, **options).deploy().fill().register().back_up(), names
+    )
+    yield shops
+    # They archive their last WAL before they end: while there is something to archive to.
+    at_once(stop, shops)
+
+
+@contextlib.contextmanager
+def archiving_shop(namespace, **options):
+    with archiving_shops(namespace, ["shop"], **options) as shops:
+        yield shops[0]

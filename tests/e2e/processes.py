@@ -120,6 +120,25 @@ def catch_agent(restore_uid, step, beside=None, timeout_seconds=90):
     raise AssertionError(f"no agent ({beside=}) was at the step {step} within {timeout_seconds} s")
 
 
+def catch_pgbackrest(restore_uid, does, timeout_seconds=90):
+    """Stops the pgBackRest that fills the copy of a restore: one that copies files, or fetches a segment of WAL."""
+
+    def matches(words, entry):
+        if os.path.basename(words[0]) != "pgbackrest" or not any(restore_uid in word for word in words):
+            return False
+        return words[-1] == "restore:local" if does == "copies" else re.fullmatch("[0-9A-F]{24}", words[-2]) is not None
+
+    deadline = time.monotonic() + timeout_seconds
+    while time.monotonic() < deadline:
+        pid = find_process(matches)
+        if pid is not None:
+            held = Held(pid)
+            held.stop()
+            return held
+        time.sleep(0.01)
+    raise AssertionError(f"no pgBackRest {does} within {timeout_seconds} s")
+
+
 class Traps:
     """Stops many agents, each as it begins its step. A thread of its own looks at new processes again and again,
     since some steps last for milliseconds only. A trap is to be set before its step begins."""

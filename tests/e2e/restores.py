@@ -149,6 +149,13 @@ def to_point_in_time(shop, time, reset_password=None, **options):
     return begin(shop.namespace, server=shop.name, **options)
 
 
+def back_to(shop, copies, **options):
+    """To what the dump holds, or to the point in time."""
+    if copies.time:
+        return to_point_in_time(shop, copies.time, **options)
+    return of_shop(shop, copies.path, **options)
+
+
 def must_be_as_the_status_says(shop, restore, copies):
     """All new or all old, served, and no trace of the restore."""
     restore.wait_until_ended()
@@ -177,7 +184,8 @@ def must_have_run_each_job_once(restore):
     jobs = collections.Counter(
         pod["metadata"]["labels"]["batch.kubernetes.io/job-name"] for pod in restore.pods()
     )
-    assert jobs and max(jobs.values()) == 1, jobs
+    # One that is cancelled in its first step may have none left.
+    assert set(jobs.values()) <= {1}, jobs
 
 
 @contextlib.contextmanager

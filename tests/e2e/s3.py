@@ -4,6 +4,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from shop import claim, make_volume
 from support import api
 from support.kubectl import kubectl, wait_for
 
@@ -54,7 +55,7 @@ def pod():
             ],
             "volumes": [
                 {"name": "tls", "secret": {"secretName": "s3-tls"}},
-                {"name": "buckets", "emptyDir": {}},
+                {"name": "buckets", "persistentVolumeClaim": {"claimName": "s3-buckets"}},
             ],
         },
     }
@@ -84,9 +85,20 @@ class S3:
         keys = {"AWS_ACCESS_KEY_ID": ACCESS_KEY, "AWS_SECRET_ACCESS_KEY": SECRET_KEY}
         secrets = [self.secret("s3-tls", texts), self.secret("s3-keys", keys)]
         secrets.append(self.secret("s3-ca", {"ca.crt": self.authority}))
-        kubectl("create", objects=[*secrets, pod()], namespace=self.namespace)
-        wait_for("the S3 server", lambda: self.asks("--request", "PUT", f"/{self.bucket}"), 90)
+        volume = f"{self.namespace}-s3"
+        make_volume(volume, 500)
+        kubectl("create", objects=[*secrets, claim("s3-buckets", volume)], namespace=self.namespace)
+        self.bring_back()
+        assert self.asks("--request", "PUT", f"/{self.bucket}")
         return self
+
+    def take_away(self):
+        """Its buckets stay."""
+        kubectl("delete", "pod", "s3", "--force", "--grace-period=0", namespace=self.namespace)
+
+    def bring_back(self):
+        kubectl("create", objects=pod(), namespace=self.namespace)
+        wait_for("the S3 server", lambda: self.asks("/"), 90)
 
     @staticmethod
     def secret(name, texts):

@@ -33,11 +33,12 @@ numbers = itertools.count(1)
 
 @dataclasses.dataclass
 class Copies:
-    """What a dump holds, and what the database held when the restore began."""
+    """What a dump holds, or what the database held at a point in time; and what it held when the restore began."""
 
     path: str
     of_the_dump: str
     before: str
+    time: str = ""
 
 
 def claim(name, volume):
@@ -74,6 +75,7 @@ class Shop:
         self.objects = {o["kind"]: o for o in yaml.safe_load_all(re.sub(r"\bshop\b", name, text))}
         self.objects["Secret"]["stringData"]["password"] = self.password
         self.objects["PersistentVolumeClaim"] = claim(f"{name}-dumps", f"{namespace}-{name}-dumps")
+        self.kept_folders = set()
         if adapt:
             adapt(self.objects)
 
@@ -236,11 +238,24 @@ class Shop:
         self.change()
         return Copies(path, of_the_dump, self.fingerprint())
 
+    def remember_and_change(self):
+        """What a restore can bring back is another content than today's afterwards."""
+        return self.dump_and_change()
+
+    def look_what_is_kept(self):
+        """The folders of old files that restores to points in time keep. A PostgresServer that is made anew may not
+        know of all."""
+        kept = [entry.get("previousData") or {} for entry in self.server_status().get("history", [])]
+        self.kept_folders |= {f"/{data['directory']}/" for data in kept if data.get("directory")}
+        return self.kept_folders
+
     def must_be_clean(self):
-        """No restore's traces: databases, roles, fence, lock, and files that take space."""
+        """No restore's traces: databases, roles, fence, lock, and files that take space, but those that are kept."""
         lock = {"activeRestore", "fence", "originalReplicas"} & set(self.server_status())
         assert not lock, f"the PostgresServer still has {lock}"
         assert not [name for name in self.databases() if name.startswith("dbrestore_new")]
         assert not [name for name in self.roles() if name.startswith("dbrestore")]
         work_files = [file for file in self.data_on_host.rglob(".dbrestore/**/*") if file.is_file()]
-        assert sum(file.stat().st_size for file in work_files) < 1_000_000, work_files
+        kept = self.look_what_is_kept()
+        in_the_way = [file for file in work_files if not any(folder in str(file) for folder in kept)]
+        assert sum(file.stat().st_size for file in in_the_way) < 1_000_000, in_the_way

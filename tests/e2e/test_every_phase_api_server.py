@@ -6,12 +6,18 @@ import pytest
 
 import restores
 from bad_days import must_have_restored, must_have_run_each_step_once, step_by_step, without
-from every_step import PHASES, STEPS
+from every_step import ENGINES, PHASES, STEPS, shops_for
 from processes import Traps
 
 pytestmark = pytest.mark.alone
 AWAY_SECONDS = 3
 FORWARD = [step for step in STEPS if step != "rollback"]
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def shared_shop(namespace, request):
+    with shops_for(request.param, namespace, ["shop"]) as databases:
+        yield databases[0]
 
 
 def strike(agent):
@@ -22,16 +28,16 @@ def strike(agent):
 
 
 def test_in_every_phase_of_one_restore(shop):
-    copies = shop.dump_and_change()
-    restore = restores.of_shop(shop, copies.path)
+    copies = shop.remember_and_change()
+    restore = restores.back_to(shop, copies)
     for _, agent in step_by_step(restore, FORWARD):
         strike(agent)
     must_have_restored(shop, restore, copies)
 
 
 def test_while_rolling_back(shop):
-    copies = shop.dump_and_change()
-    restore = restores.of_shop(shop, copies.path)
+    copies = shop.remember_and_change()
+    restore = restores.back_to(shop, copies)
     with Traps() as traps:
         traps.set(restore.uid, "prepare")
         traps.set(restore.uid, "rollback")

@@ -285,5 +285,13 @@ TEST_F(AgentBadInput, ADataDirectoryThatIsWrittenIsLeftAlone) {
     EXPECT_EQ(sql("SELECT count(*) FROM shop.orders"), "300");
 }
 
+TEST_F(AgentBadInput, ADataDirectoryOnWhichAnIdleServerRunsIsLeftAlone) {
+    start_server();
+    const AgentRun prepared = run(request("prepare"));
+    EXPECT_EQ(prepared.result.reason, "DatabaseStillRunning") << to_text(prepared);
+    EXPECT_FALSE(std::filesystem::exists(data_directory() + "/.dbrestore/tree"));
+    EXPECT_EQ(sql("SELECT count(*) FROM shop.orders"), "300");
+}
+
 }  // namespace
 }  // namespace dbrestore::tests

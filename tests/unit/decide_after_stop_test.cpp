@@ -288,10 +288,17 @@ WorldBuilder restarting() {
 }
 
 TEST(RollingBack, ends_with_the_reason_it_began_with_once_the_old_data_is_served) {
+    const auto crashing = [](World& w) {
+        w.pods[0].ready = false;
+        w.pods[0].containers[0].waiting_reason = "CrashLoopBackOff";
+    };
     check({
         {"fence first", restarting().with_fence().seen_fresh(), "SaveLock(held)"},
         {"then the former size", restarting().scaled_to(0).seen_fresh(), "Scale(1)"},
         {"then it waits for the pod", restarting().without_pods(), ""},
+        {"one that crashes may come", restarting().where(crashing).after_seconds(59), ""},
+        {"but not for long", restarting().where(crashing).after_seconds(61).seen_fresh(),
+         "SaveRestore(Failed) Speak(ConstraintViolated)"},
         {"a cached view ends nothing: the workload may be at 0", restarting(), "LookFresh"},
         {"nor where the pod does not come up", restarting().without_pods().after_seconds(601), "LookFresh"},
         {"served again", restarting().seen_fresh(), "SaveRestore(Failed) Speak(ConstraintViolated)",
