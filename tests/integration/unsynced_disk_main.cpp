@@ -5,11 +5,13 @@
 // any more. "off SEED" lets some of the blocks survive, as real disks write what they like in the order that
 // they like.
 //
-// Ends when it is unmounted.
+// Ends when it is unmounted, or when who started it ends.
 
 #define FUSE_USE_VERSION 31
 #include <fcntl.h>
 #include <fuse.h>
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -156,6 +158,9 @@ int main(int count, char** words) {
         std::fputs("usage: unsynced_disk IMAGE MOUNTPOINT\n", stderr);
         return 2;
     }
+    // Not by SIGKILL: the last process of a namespace unmounts what is in it while it ends, and would wait
+    // for itself. This way it has closed the connection before.
+    ::prctl(PR_SET_PDEATHSIG, SIGTERM);
     Disk disk(words[1]);
     fuse_operations operations{};
     operations.getattr = get_attributes;
