@@ -18,7 +18,7 @@ base::Result<TreeId> tree_id(const std::string& path) {
         const auto kind = errno == ENOENT ? base::ErrorKind::not_found : base::ErrorKind::io;
         return base::error(kind, "cannot stat " + path + ": " + std::strerror(errno));
     }
-    return TreeId{status.st_dev, status.st_ino};
+    return TreeId{status.st_ino};
 }
 
 base::Status exchange_trees(const std::string& folder, const std::string& one, const std::string& other) {

@@ -8,9 +8,10 @@
 
 namespace dbrestore::agent {
 
-// Which folder it is, whatever its path.
+// Which folder of a volume it is, whatever its path. The number of the volume's device is no part of it: it
+// is another one on the next node, or after a restart of this one.
 struct TreeId {
-    uint64_t device = 0, inode = 0;
+    uint64_t inode = 0;
 
     bool operator==(const TreeId&) const = default;
 };

@@ -39,12 +39,11 @@ std::string dump(const nlohmann::json& document) {
 
 // An inode may need all 64 bits, which a number of JSON does not have everywhere.
 nlohmann::json to_json(const TreeId& id) {
-    return {{"device", std::to_string(id.device)}, {"inode", std::to_string(id.inode)}};
+    return nlohmann::json::object({{"inode", std::to_string(id.inode)}});
 }
 
 TreeId tree_id_from_json(const nlohmann::json& document) {
-    return {std::strtoull(text_at(document, "device").c_str(), nullptr, 10),
-            std::strtoull(text_at(document, "inode").c_str(), nullptr, 10)};
+    return {std::strtoull(text_at(document, "inode").c_str(), nullptr, 10)};
 }
 
 base::Result<base::UniqueFd> take_lock(const std::string& file) {

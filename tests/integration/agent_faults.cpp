@@ -115,17 +115,20 @@ std::string AgentFaults::cluster() {
     return folder;
 }
 
+std::string AgentFaults::begins_with(const Scene& scene) {
+    if (scene.start == Start::prepared) return snapshot("prepared");
+    return snapshot(scene.start == Start::old_stopped || scene.start == Start::old_running ? "old"
+                                                                                           : "committed");
+}
+
 void AgentFaults::begin(const Scene& scene) {
     stop_server();
     pod_uid_ = "pod-1";
     attempt_ = 1;
     const bool running = scene.start == Start::old_running || scene.start == Start::committed_running;
-    const char* name = scene.start == Start::prepared                                           ? "prepared"
-                       : scene.start == Start::old_stopped || scene.start == Start::old_running ? "old"
-                                                                                                : "committed";
     fs::remove_all(folder() + "/tmp");
     ASSERT_EQ(run_as_postgres({"mkdir", folder() + "/tmp"}).exit_code, 0);
-    replace_data(snapshot(name));
+    replace_data(begins_with(scene));
     if (running) start_server();
 }
 

@@ -36,7 +36,9 @@ class AgentFaults : public AgentTest {
 protected:
     std::string cluster() override;
 
-    // The volume as it is where the scene begins, with its server where there is one.
+    // The folder of the cluster as it is where the scene begins.
+    static std::string begins_with(const Scene& scene);
+    // The volume as it is there, with its server where there is one.
     void begin(const Scene& scene);
     resources::AgentRequest request_of(const Scene& scene) const;
     // The scene's step under the tracer; `ran` is what it said, if it still could.

@@ -288,7 +288,9 @@ void AgentTest::TearDown() {
 }
 
 void AgentTest::start_server(const std::vector<std::string>& arguments) {
-    server_ = start_postgres(data_directory(), port_, arguments, folder_ + "/server.log");
+    std::vector<std::string> all = server_arguments_;
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    server_ = start_postgres(data_directory(), port_, std::move(all), folder_ + "/server.log");
 }
 void AgentTest::stop_server() {
     end_postgres(server_, SIGINT);

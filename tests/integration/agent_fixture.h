@@ -93,11 +93,12 @@ protected:
     // What a step said, from its two streams and the termination message.
     AgentRun understand(const Output& output) const;
     // Puts the data directory of a cluster in the place of ours.
-    void replace_data(const std::string& cluster_folder);
+    virtual void replace_data(const std::string& cluster_folder);
 
     std::string restore_uid_ = "0a1b2c3d-1111-4222-8333-444455556666", pod_uid_ = "pod-1";
     int64_t attempt_ = 1;
     std::string pgbackrest_program_ = "/usr/bin/pgbackrest";
+    std::vector<std::string> server_arguments_;  // of each server that is started
 
 private:
     std::string folder_;

@@ -1,10 +1,12 @@
 // The steps that exchange the old files and the copy, killed or failing at each call by which they change
-// files or steer a server: the server is completely the old or completely the new one afterwards.
+// files or steer a server, or without power from there on: the server is completely the old or completely the
+// new one afterwards.
 #include <algorithm>
 #include <filesystem>
 
 #include "base/files.h"
 #include "integration/agent_faults.h"
+#include "integration/on_unsynced_disk.h"
 #include "integration/point_in_time_fixture.h"
 #include "integration/xfs_volume.h"
 
@@ -70,7 +72,8 @@ protected:
             stop_server();
             restore_uid_ = "a-1";
         }
-        keep(data_directory(), folder() + "/kept");
+        ASSERT_EQ(run_as_postgres({"mkdir", folder() + "/kept"}).exit_code, 0);
+        keep(data_directory(), folder() + "/kept/data");
         keep(repository(), folder() + "/kept-repository");
     }
 
@@ -104,7 +107,7 @@ protected:
         stop_server();
         pod_uid_ = "pod-1";
         attempt_ = 1;
-        keep(folder() + "/kept", data_directory());
+        replace_data(folder() + "/kept");
         keep(folder() + "/kept-repository", repository());
         for (const char* step : exchange.before) must(step);
         if (!exchange.served) return;
@@ -113,8 +116,11 @@ protected:
         stop_server();
     }
 
-    TracedEnd run_faulty(const Exchange& exchange, Fault fault, size_t number) {
-        return run_traced(traced(asked(exchange.step)), fault, number);
+    TracedEnd run_faulty(const Exchange& exchange, Fault fault, size_t number,
+                         const std::function<void()>& at_fault = {}) {
+        TracedSpec spec = traced(asked(exchange.step));
+        spec.at_fault = at_fault;
+        return run_traced(spec, fault, number);
     }
 
     // All points where the step can be hit, or a sample. Of the thousand files that are removed, or cloned,
@@ -187,6 +193,76 @@ TEST_P(AgentPointInTimeFaults, LeaveOldOrNewDataWhole) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Steps, AgentPointInTimeFaults, testing::ValuesIn(exchanges()),
+                         [](const auto& test) { return std::string(test.param.name); });
+
+class AgentPointInTimePowerCut : public OnUnsyncedDisk<AgentPointInTimeFaults> {
+protected:
+    void SetUp() override {
+        AgentPointInTimeFaults::SetUp();
+        use_disk();
+    }
+
+    // As the operator does, which does not know about the power.
+    void cut_inside(const Exchange& exchange, const Point& point, const PowerCut& cut) {
+        const bool go_on = (point.number + faults_seed()) % 2 == 0;
+        SCOPED_TRACE("no power from call " + std::to_string(point.number) + " on, " + point.call + ", " +
+                     cut.name + ", then " + (go_on ? "on" : "back"));
+        cut_ = cut;
+        begin(exchange);
+        const TracedEnd end = run_faulty(exchange, point.fault, point.number,
+                                         [&] { cut_power(static_cast<uint32_t>(point.number)); });
+        if (!end.injected) cut_power(faults_seed());
+        ASSERT_NO_FATAL_FAILURE(power_on());
+        finish(exchange, go_on);
+    }
+
+    // What was said is so: no step runs again.
+    void cut_after(const Exchange& exchange, const PowerCut& cut) {
+        SCOPED_TRACE(std::string("no power after the step, ") + cut.name);
+        cut_ = cut;
+        begin(exchange);
+        must(exchange.step);
+        cut_power(faults_seed());
+        ASSERT_NO_FATAL_FAILURE(power_on());
+        pod_uid_ = "pod-2";
+        const std::string step = exchange.step;
+        if (step != "prepare") expect_ended(step == "commit");
+        if (step == "rollback") return expect_served(exchange.row_before(), false);
+        if (step == "prepare") must("commit");
+        const auto timelines = agent::WorkFolder(data_directory()).timelines();
+        ASSERT_TRUE(timelines && !timelines->empty());
+        start_server();
+        EXPECT_EQ(timelines->back().id, timeline());
+        stop_server();
+        expect_served(exchange.row_afterwards(), true);
+    }
+};
+
+TEST_P(AgentPointInTimePowerCut, LeavesOldOrNewDataWholeAndTakesNothingBack) {
+    const Exchange& exchange = GetParam();
+    auto points = choose(exchange);
+    if (!all_faults()) points.resize(1);
+    for (Point& point : points) {
+        // The other faults are at the same calls.
+        if (all_faults() && point.fault != Fault::kill && point.fault != Fault::kill_steering) continue;
+        if (point.fault != Fault::kill_steering) point.fault = Fault::kill;
+        for (const PowerCut& cut : power_cuts_at(point.number)) cut_inside(exchange, point, cut);
+        if (HasFailure()) return;
+    }
+    for (const PowerCut& cut : power_cuts_at(0)) cut_after(exchange, cut);
+}
+
+// In a sample only those that exchange the most.
+std::vector<Exchange> exchanges_to_cut() {
+    std::vector<Exchange> chosen;
+    for (const Exchange& exchange : exchanges()) {
+        const std::string name = exchange.name;
+        if (all_faults() || name == "Commit" || name == "RollbackOfServed") chosen.push_back(exchange);
+    }
+    return chosen;
+}
+
+INSTANTIATE_TEST_SUITE_P(Steps, AgentPointInTimePowerCut, testing::ValuesIn(exchanges_to_cut()),
                          [](const auto& test) { return std::string(test.param.name); });
 
 }  // namespace

@@ -209,6 +209,7 @@ private:
             fault_ == Fault::kill_steering ? steering != steering_calls().end() : !call.empty();
         if (!counts || fault_ == Fault::none || end_.calls_of(fault_).size() != number_) return;
         end_.injected = true;
+        if (spec_.at_fault) spec_.at_fault();
         if (fault_ == Fault::no_space || fault_ == Fault::io_error) {
             failing_ = true;
             ::ptrace(PTRACE_POKEUSER, pid_, offsetof(user_regs_struct, orig_rax), -1L);

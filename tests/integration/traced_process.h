@@ -6,6 +6,7 @@
 // strace can inject faults too, but it cannot tell an open for writing from one for reading, or a file from a
 // pipe, so that the number of a call would depend on time.
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -38,6 +39,7 @@ struct TracedSpec {
     std::map<std::string, std::string> environment;
     std::string traced_program;      // counted from the exec of it on, so that what starts it does not count
     std::string out_path, err_path;  // of its streams, which do not count either
+    std::function<void()> at_fault = {};  // just before it, while the program stands still
 };
 
 // `number` counts from 1.
