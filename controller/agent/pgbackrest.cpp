@@ -156,6 +156,9 @@ std::optional<Failure> PgBackRest::restore(const BackupSet& set, const std::stri
     // By size and checksum; times prove nothing. It compares as soon as it finds something, so that only what
     // is meant to be compared may be there.
     if (found == Found::clone) spec.arguments.emplace_back("--delta");
+    // Of a file that cannot be fetched it has tried several times already; another attempt of the step begins
+    // anew.
+    if (!waits_as_configured_) spec.arguments.emplace_back("--job-retry=0");
     LineSplitter lines(max_log_line_bytes);
     const std::string summary = (found == Found::clone ? "comparing today's files with the " : "copying ") +
                                 human_size(set.size_bytes) + " of backup " + set.label;

@@ -217,7 +217,9 @@ void PrivateServer::tell_progress(const Recovery& recovery) const {
             "replaying WAL: segment " + segment + of,
             recovery.percent_before + percent.value_or(0) * (100 - recovery.percent_before) / 100);
     }
-    context_.report.progress("waiting for the private server, which may be recovering");
+    // Before the first segment nothing is told: it would keep back the next word, which says more.
+    if (recovery.settings.empty())
+        context_.report.progress("waiting for the private server, which may be recovering");
 }
 
 base::Status PrivateServer::wait_until_ready(const Recovery& recovery) {

@@ -51,16 +51,19 @@ TEST_F(AgentPointInTime, TellsWhatItHasReached) {
 }
 
 TEST_F(AgentPointInTime, ShowsItsProgressWhileItReplays) {
-    sql("CREATE TABLE filler AS SELECT repeat('x', 1000) FROM generate_series(1, 100000)");
+    sql("CREATE TABLE filler AS SELECT repeat('x', 1000) FROM generate_series(1, 150000)");
     write_rows(2);
     archive_all();
     const std::string time = committed_at(1);
     stop_server();
     const AgentRun prepared = run_for("prepare", at_time(time));
     ASSERT_TRUE(prepared.is_done()) << to_text(prepared);
+    std::string told;
+    for (const auto& progress : prepared.progress)
+        told += std::to_string(progress.percent) + " " + progress.summary + "\n";
     EXPECT_TRUE(std::ranges::any_of(prepared.progress, [](const auto& progress) {
         return progress.summary.starts_with("replaying WAL: segment 00000001") && progress.percent >= 70;
-    }));
+    })) << told;
 }
 
 TEST_F(AgentPointInTime, APageThatItsChecksumRefusesIsNeverServed) {
