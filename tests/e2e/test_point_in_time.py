@@ -8,6 +8,7 @@ import pytest
 import restores
 from pgbackrest_repository import PASSPHRASE, archiving_shop
 from processes import catch_agent
+from release import told
 from s3 import SECRET_KEY
 from support.kubectl import kubectl
 
@@ -110,3 +111,19 @@ def test_points_before_and_after_an_earlier_restore_are_reached_by_their_time_al
     shop.must_be_at(between)
     assert shop.timeline() == timeline + 2
     shop.must_archive()
+    must_list_what_can_be_reached(shop, earlier)
+
+
+def must_list_what_can_be_reached(shop, earlier):
+    def listed():
+        return shop.server_status().get("pointInTimeRecovery", {})
+
+    def ids():
+        return [span["id"] for span in listed().get("timelines", [])]
+
+    told(shop.namespace, "the live timeline", lambda: ids()[-1:] == [shop.timeline()], 120)
+    assert ids() == list(range(1, shop.timeline() + 1))
+    spans = listed()["timelines"]
+    assert all(span["parent"] < span["id"] and span["forkLSN"] for span in spans[1:])
+    assert all(moment(span["liveTo"]) for span in spans[:-1]) and "liveTo" not in spans[-1]
+    assert moment(listed()["earliestTime"]) <= moment(earlier.time) < moment(listed()["latestTime"])
