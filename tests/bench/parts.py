@@ -124,6 +124,10 @@ class Store:
     def ask(self, path, *options):
         run(*self.command(path, *options))
 
+    def sent_bytes(self):
+        """Since it runs; what it wrote to its own files and log is in it."""
+        return int(re.search(r"wchar: (\d+)", pathlib.Path(f"/proc/{self.process.pid}/io").read_text())[1])
+
     def close(self):
         self.process.kill()
         self.process.wait()

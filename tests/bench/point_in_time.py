@@ -8,6 +8,9 @@ the other, again and again.
              The old files stay, and a private server has proven the new ones. `pg_checksums`, which reads every
              page again before that, is shown apart: the bare way has no such proof
 
+Then a server on xfs with and without shared blocks (`prepare` begins with a clone of today's files where it can), of which one block
+of a hundred has changed since the point in time.
+
 Then servers of two sizes are restored, and the restore is undone, each time the one before: preflight and quiesce while the server
 runs, its stop, prepare, verify, commit, its start until it takes connections. "swap" is the part of commit in which no server
 could start: from the moment that the stub is in the place of the data directory until other files are.
@@ -109,6 +112,8 @@ class ArchivingServer(parts.Server):
         while int(self.sql("SELECT pg_database_size('shop')")) < scale * 1024:
             number += 1
             self.sql(f"CREATE TABLE shop.more_{number} AS TABLE shop.events", "shop")
+        rows = f"SELECT {scale} * 1024 / 100 / (pg_relation_size('shop.events') / count(*)) FROM shop.events"
+        self.sql(f"CREATE TABLE shop.hundredth AS SELECT * FROM shop.events LIMIT ({rows})", "shop")
         self.sql("CREATE TABLE shop.marks (number serial PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp())", "shop")
         self.sql("VACUUM ANALYZE", "shop")
 
@@ -175,15 +180,54 @@ class Restores:
         away.rename(server.data)
         return {"seconds": ended - started, "restore": copied - started, "start": ended - copied}
 
-    def dbrestore(self):
+    def dbrestore(self, look=lambda: None):
         self.count += 1
         uid = f"restore-{self.count}"
         settle()
         steps = {step: self.server.to_the_point(step, uid) for step in STEPS}
+        seen = look()
         # Nobody was served: the old files come back as they were.
         self.server.to_the_point("rollback", uid)
         checksums = steps["verify"].get("pg_checksums", 0)
-        return {"seconds": sum(seconds["all"] for seconds in steps.values()) - checksums, "checksums": checksums, "steps": steps}
+        return {"seconds": sum(seconds["all"] for seconds in steps.values()) - checksums, "checksums": checksums, "steps": steps,
+                "seen": seen}
+
+
+class XfsVolume:
+    """On a loop device; its files can share blocks, or cannot."""
+
+    def __init__(self, folder, closing, shares_blocks, kilobytes):
+        image, self.folder = folder.with_suffix(".img"), folder
+        folder.mkdir()
+        image.touch()
+        os.truncate(image, kilobytes * 1024)
+        run("mkfs.xfs", "-q", "-m", f"reflink={int(shares_blocks)}", image)
+        run("mount", "-o", "loop", image, folder)
+        closing.callback(run, "umount", folder)
+        folder.chmod(0o755)
+
+    def used_bytes(self):
+        os.sync()
+        state = os.statvfs(self.folder)
+        return (state.f_blocks - state.f_bfree) * state.f_frsize
+
+
+class Clones:
+    """To the point in time, where one of a hundred blocks has changed since: all in one table."""
+
+    def __init__(self, folder, closing, store, way, scale):
+        self.store = store
+        self.volume = XfsVolume(folder / f"volume-{way}", closing, way == "clone", 6 * scale + 4_000_000)
+        self.server = ArchivingServer(self.volume.folder / f"server-{way}", closing, store, scale, 0)
+        self.share = int(self.server.sql("SELECT pg_relation_size('shop.hundredth')", "shop")) / self.server.bytes
+        self.server.sql("UPDATE shop.hundredth SET payload = reverse(payload)", "shop")
+        self.server.archive_all()
+        self.restores = Restores(self.server)
+
+    def restore(self):
+        sent, used = self.store.sent_bytes(), self.volume.used_bytes()
+        result = self.restores.dbrestore(lambda: self.volume.used_bytes() - used)
+        return {"seconds": result["steps"]["prepare"]["all"], "sent": self.store.sent_bytes() - sent, "taken": result["seen"]}
 
 
 class Swap(threading.Thread):
@@ -330,17 +374,38 @@ def measure_undos(folder, closing, store, scale, times):
     return server.bytes, runs[way]
 
 
+def measure_clones(folder, closing, store, scale, pairs):
+    ways = {way: Clones(folder, closing, store, way, scale) for way in ("full", "clone")}
+    runs = parts.take_in_turn({way: clones.restore for way, clones in ways.items()}, pairs)
+    for clones in ways.values():
+        clones.server.remove()
+    return ways["clone"], runs
+
+
+def report_clones(clones, runs):
+    print(f"\nOn xfs, {clones.server.bytes / 1e9:.2f} GB, {clones.share:.1%} of the blocks changed, in one table:\n")
+    print("| `prepare` | median s | each s | sent by the store, MB | taken of the volume, MB |\n| --- | --- | --- | --- | --- |")
+    for way, results in runs.items():
+        print(f"| {way} | {median_of(results, 'seconds'):.1f} | {each_of(results, 'seconds')} | {median_of(results, 'sent') / 1e6:.0f} | "
+              f"{median_of(results, 'taken') / 1e6:.0f} |")
+    ratio = {key: median_of(runs["clone"], key) / median_of(runs["full"], key) for key in ("seconds", "sent", "taken")}
+    print(f"\nclone / full: {ratio['seconds']:.2f} of the time, {ratio['sent']:.3f} of the transfer, {ratio['taken']:.3f} of the space.")
+
+
 def main():
     parser = parts.arguments_parser(__doc__, "the size of the databases in kB; a quarter of that is WAL to replay")
     parser.add_argument("--undo-scales", type=int, nargs="+", default=[1_000_000, 8_000_000],
                         help="the same of the servers of which a restore is undone (default 1 GB and 8 GB)")
+    parser.add_argument("--clone-scale", type=int, default=1_000_000, help="of the server on a volume that can clone (default 1 GB)")
     arguments = parser.parse_args()
     with parts.place(arguments.folder) as (folder, closing):
         store = parts.Store(folder, closing)
         server, runs = measure_restores(folder, closing, store, arguments)
+        clones = measure_clones(folder, closing, store, arguments.clone_scale, arguments.pairs)
         undos = [measure_undos(folder, closing, store, scale, arguments.pairs) for scale in arguments.undo_scales]
     print(f"\n`hack/bench {' '.join(['point-in-time', *sys.argv[1:]])}` {parts.surroundings()}, {run(PGBACKREST, 'version').strip()}.")
     report_restores(server, runs)
+    report_clones(*clones)
     report_undos(undos)
 
 
