@@ -20,7 +20,7 @@ namespace fs = std::filesystem;
 S3Server::S3Server(const std::string& folder) : folder_(folder), port_(free_port()) {
     fs::create_directories(folder_ + "/buckets");
     const auto authority = test::make_authority("the store's");
-    const auto certificate = test::sign_certificate(authority, "IP:127.0.0.1");
+    const auto certificate = test::sign_certificate(authority, "IP:127.0.0.1,DNS:localhost");
     authority_pem_ = authority.certificate_pem;
     std::ofstream(folder_ + "/ca.crt") << authority_pem_;
     std::ofstream(folder_ + "/tls.crt") << certificate.certificate_pem;
