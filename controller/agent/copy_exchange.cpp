@@ -50,6 +50,11 @@ base::Status exchange(const Work& work) {
 // are beside, and until their own pg_control says that they are.
 std::optional<AgentResult> promote_old_files(const Context& context, const Work& work) {
     const std::string old = work.folder.beside(work.journal->restore_uid);
+    {
+        // A private server that outlives an earlier attempt by a moment still runs below this name.
+        const auto quiet = work.folder.lock_for_server();
+        if (!quiet) return from_error("PrivateServerFailed", quiet.error());
+    }
     const auto version = data_version(old);
     if (!version) return from_error("DataDirectoryDamaged", version.error());
     const auto control = read_control_data(old, *version);

@@ -98,6 +98,8 @@ base::Status Tree::show() const {
         ::rmdir(tree_.c_str());
         return base::success();
     }
+    // Left by a server that was killed: where it starts again, another process may have its number.
+    for (const std::string& folder : {tree_, data_directory_}) ::unlink((folder + "/postmaster.pid").c_str());
     if (auto moved = move_all(tree_, data_directory_); !moved) return moved;
     // Last of all: a crash before leaves the stub, and the rest is moved when the step runs again.
     if (::rename((tree_ + "/PG_VERSION").c_str(), (data_directory_ + "/PG_VERSION").c_str()) != 0) {

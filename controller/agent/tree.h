@@ -22,8 +22,9 @@ public:
     const std::string& path() const { return tree_; }
 
     bool is_hidden() const;
-    // Both may be called again after a crash at any point, and do nothing where nothing is left to do.
-    // Errors: io; conflict where both places hold a database.
+    // Both may be called again after a crash at any point, and do nothing where nothing is left to do. What
+    // is shown has no postmaster.pid: no server runs on it. Errors: io; conflict where both places hold a
+    // database.
     base::Status hide() const;
     base::Status show() const;
 

@@ -68,6 +68,16 @@ TEST_F(TreeTest, HidesAndShowsAndBothMayBeCalledTwice) {
     expect_shown();
 }
 
+TEST_F(TreeTest, WhatAKilledServerLeftKeepsNoOtherOneFromStarting) {
+    write("postmaster.pid", "1\n");
+    ASSERT_TRUE(tree().hide());
+    EXPECT_TRUE(is_there(".dbrestore/tree/postmaster.pid"));
+    write("postmaster.pid", "2\n");
+    ASSERT_TRUE(tree().show());
+    EXPECT_FALSE(is_there("postmaster.pid"));
+    expect_shown();
+}
+
 TEST_F(TreeTest, ACrashBeforeTheStubLeavesALiveDirectory) {
     fs::create_directory(root_ + "/.dbrestore/tree");
     write(".dbrestore/tree/PG_VERSION", "15\n");
