@@ -19,14 +19,17 @@ std::optional<Failure> describe(const WalArchive& archive, int64_t id, bool is_l
     if (fork) {
         span.parent = fork->parent;
         span.fork_lsn = lsn_to_text(fork->lsn);
-        if (auto failure = archive.find_commit(id, false, fork->lsn, span.live_from)) return failure;
+        if (auto failure = archive.find_commit(id, false, {.from = fork->lsn}, span.live_from))
+            return failure;
     }
     std::string last;
-    if (auto failure = archive.find_commit(id, true, fork ? fork->lsn : 0, last)) return failure;
-    // Its first segment begins with what was written before the fork: right after a restore that is the last
-    // commit.
-    if (is_live && last.empty()) {
-        if (auto failure = archive.find_commit(id, true, 0, last)) return failure;
+    if (auto failure = archive.find_commit(id, true, {.from = fork ? fork->lsn : 0}, last)) return failure;
+    // Right after a restore the last commit is one before the fork.
+    while (is_live && last.empty() && fork) {
+        const TimelineFork from = *fork;
+        if (auto failure = archive.find_commit(from.parent, true, {.to = from.lsn}, last)) return failure;
+        fork.reset();
+        if (auto failure = archive.fork_of(from.parent, fork)) return failure;
     }
     (is_live ? points.latest : span.live_to) = last;
     points.timelines.push_back(std::move(span));

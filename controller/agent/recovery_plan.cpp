@@ -81,7 +81,7 @@ std::optional<backups::Failure> last_commit_on(const Context& context, const Rec
                                                int64_t timeline, std::string& time) {
     WalArchive archive(context, *plan.repository, plan.set);
     if (auto failure = archive.open()) return failure;
-    return archive.find_commit(timeline, true, 0, time);
+    return archive.find_commit(timeline, true, {}, time);
 }
 
 backups::Failure too_late(const RecoveryPlan& plan, const std::string& last) {

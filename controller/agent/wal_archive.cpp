@@ -71,7 +71,9 @@ std::optional<Failure> WalArchive::open() {
         const int64_t id = timeline_of(name);
         if (id == 0) continue;
         if (name.size() == folder_name_length) folders_[id].insert(name);
-        if (name == history_file(id)) folders_[id];
+        if (name != history_file(id)) continue;
+        folders_[id];
+        histories_.insert(id);
     }
     while (folders_.size() > resources::max_timeline_spans) folders_.erase(folders_.begin());
     return std::nullopt;
@@ -85,14 +87,14 @@ std::vector<int64_t> WalArchive::timelines() const {
 
 std::optional<Failure> WalArchive::fork_of(int64_t id, std::optional<TimelineFork>& fork) const {
     std::string text;
-    if (id == 1) return std::nullopt;
+    if (!histories_.contains(id)) return std::nullopt;
     if (auto failure = repository_.read(set_, history_file(id), text)) return failure;
     const auto timeline = timeline_from_history(id, text);
     if (timeline && !timeline->forks.empty()) fork = timeline->forks.back();
     return std::nullopt;
 }
 
-std::optional<Failure> WalArchive::find_commit(int64_t id, bool last, uint64_t from_lsn,
+std::optional<Failure> WalArchive::find_commit(int64_t id, bool last, const LsnRange& range,
                                                std::string& time) const {
     size_t seen = 0;
     const auto at = folders_.find(id);
@@ -104,7 +106,7 @@ std::optional<Failure> WalArchive::find_commit(int64_t id, bool last, uint64_t f
             if (!is_segment(name)) continue;
             if (seen++ == max_segments) return std::nullopt;
             Commits commits;
-            if (auto failure = read_segment(folder + "/" + name, from_lsn, commits)) return failure;
+            if (auto failure = read_segment(folder + "/" + name, range, commits)) return failure;
             time = last ? commits.last : commits.first;
             if (!time.empty()) return std::nullopt;
         }
@@ -112,7 +114,7 @@ std::optional<Failure> WalArchive::find_commit(int64_t id, bool last, uint64_t f
     return std::nullopt;
 }
 
-std::optional<Failure> WalArchive::read_segment(const std::string& path, uint64_t from_lsn,
+std::optional<Failure> WalArchive::read_segment(const std::string& path, const LsnRange& range,
                                                 Commits& commits) const {
     std::string packed;
     if (auto failure = repository_.read(set_, path, packed)) return failure;
@@ -125,7 +127,7 @@ std::optional<Failure> WalArchive::read_segment(const std::string& path, uint64_
         return base::error(base::ErrorKind::io, "cannot write " + file);
     });
     out.close();
-    if (written) commits = commits_in(pg_waldump_, file, from_lsn);
+    if (written) commits = commits_in(pg_waldump_, file, range);
     std::error_code ignored;
     fs::remove(file, ignored);
     if (!written) return Failure{"RepositoryDamaged", path + " of the archive: " + to_text(written.error())};

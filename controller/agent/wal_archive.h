@@ -26,19 +26,20 @@ public:
     // Nothing where the archive does not say from where it forked. Failures: those of PgBackRest.
     std::optional<backups::Failure> fork_of(int64_t id, std::optional<TimelineFork>& fork) const;
 
-    // The time of the first or the last commit of the timeline at `from_lsn` or later; empty where it is not
+    // The time of the first or the last commit of the timeline in this range; empty where it is not
     // in the 16 segments next to that end. Failures: those of PgBackRest; RepositoryDamaged.
-    std::optional<backups::Failure> find_commit(int64_t id, bool last, uint64_t from_lsn,
+    std::optional<backups::Failure> find_commit(int64_t id, bool last, const LsnRange& range,
                                                 std::string& time) const;
 
 private:
-    std::optional<backups::Failure> read_segment(const std::string& path, uint64_t from_lsn,
+    std::optional<backups::Failure> read_segment(const std::string& path, const LsnRange& range,
                                                  Commits& commits) const;
 
     const PgBackRest& repository_;
     const BackupSet& set_;
     std::string folder_, pg_waldump_;
     std::map<int64_t, std::set<std::string>> folders_;  // with segments, by timeline
+    std::set<int64_t> histories_;
 };
 
 }  // namespace dbrestore::agent

@@ -29,25 +29,25 @@ std::string time_in(std::string_view text) {
 
 }  // namespace
 
-void take_commit(std::string_view line, uint64_t from_lsn, Commits& commits) {
+void take_commit(std::string_view line, const LsnRange& range, Commits& commits) {
     const size_t position = line.find(", lsn: "), what = line.find(", desc: COMMIT");
     if (position == std::string_view::npos || what == std::string_view::npos || what < position) return;
     const std::string_view rest = line.substr(position + 7);
     const auto lsn = lsn_from_text(rest.substr(0, rest.find(',')));
     const std::string time = time_in(line.substr(what));
-    if (!lsn || *lsn < from_lsn || time.empty()) return;
+    if (!lsn || *lsn < range.from || *lsn >= range.to || time.empty()) return;
     if (commits.first.empty()) commits.first = time;
     commits.last = time;
 }
 
-Commits commits_in(const std::string& pg_waldump, const std::string& segment_file, uint64_t from_lsn) {
+Commits commits_in(const std::string& pg_waldump, const std::string& segment_file, const LsnRange& range) {
     Commits commits;
     base::ProcessSpec spec;
     spec.arguments = {pg_waldump, "--rmgr=Transaction", segment_file};
     spec.environment = {{"TZ", "UTC"}, {"LC_ALL", "C"}};
     LineSplitter lines(max_line_bytes);
     spec.on_stdout = [&](std::string_view text) {
-        lines.feed(text, [&](std::string_view line) { take_commit(line, from_lsn, commits); });
+        lines.feed(text, [&](std::string_view line) { take_commit(line, range, commits); });
     };
     // It ends with an error wherever WAL ends before the segment does: what it printed counts.
     if (!base::run_process(spec)) return {};

@@ -13,12 +13,18 @@ struct Commits {
     std::string first, last;  // in the order of WAL
 };
 
-// A line that pg_waldump printed: that of a commit at `from_lsn` or later is taken.
-void take_commit(std::string_view line, uint64_t from_lsn, Commits& commits);
+// A part of WAL: from the first position on, up to the second.
+struct LsnRange {
+    uint64_t from = 0, to = UINT64_MAX;
+};
+
+// A line that pg_waldump printed: that of a commit in the range is taken.
+void take_commit(std::string_view line, const LsnRange& range, Commits& commits);
 
 // Of the segment in this file, under its own name. Nothing where it is none, such as one that waits to be
 // used again.
-Commits commits_in(const std::string& pg_waldump, const std::string& segment_file, uint64_t from_lsn = 0);
+Commits commits_in(const std::string& pg_waldump, const std::string& segment_file,
+                   const LsnRange& range = {});
 
 // The last one of this timeline in a folder with segments, a server's own pg_wal; empty where there is none.
 std::string last_commit_below(const std::string& pg_waldump, const std::string& folder, int64_t timeline);

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 
 #include "agent/journal.h"
 #include "base/clock.h"
@@ -26,6 +27,21 @@ protected:
         const AgentRun listed = list();
         EXPECT_TRUE(listed.is_done() && listed.result.reachable) << to_text(listed);
         return listed.result.reachable.value_or(resources::ReachablePoints{});
+    }
+
+    static std::vector<int64_t> ids_of(const resources::ReachablePoints& points) {
+        std::vector<int64_t> ids;
+        for (const auto& span : points.timelines) ids.push_back(span.id);
+        return ids;
+    }
+
+    // As docs/point-in-time.md has it.
+    static void print(const resources::ReachablePoints& points) {
+        for (const auto& span : points.timelines) {
+            std::cout << "| " << span.id << " | " << span.parent << " | " << span.fork_lsn << " | "
+                      << span.live_from << " | " << span.live_to << " |\n";
+        }
+        std::cout << points.earliest << " to " << points.latest << "\n";
     }
 };
 
@@ -74,6 +90,57 @@ TEST_F(AgentReachable, EachTimelineTellsFromWhereItForkedAndWhenItWasLive) {
     EXPECT_GT(found.timelines[1].live_from, end_of_first);
     EXPECT_LE(found.timelines[1].live_from, begin) << "the agent's own transactions count";
     EXPECT_EQ(found.timelines[1].live_to, "");
+}
+
+// The life of a server in docs/point-in-time.md, which shows what it prints.
+TEST_F(AgentReachable, PointsStayReachableThroughRestoresUndoBackupAndExpire) {
+    write_rows(30);
+    const std::string first = committed_at(10), before_first = committed_at(5);
+    const auto restored = [&](const std::string& time, const std::string& uid, int64_t row) {
+        stop_server();
+        restore_to(at_time(time), uid);
+        start_server();
+        EXPECT_EQ(last_row(), row) << uid;
+        archive_all();
+        return last_row() == row;
+    };
+    ASSERT_TRUE(restored(first, "a-1", 10));
+    write_rows(20);
+    const std::string later = committed_at(25);
+    ASSERT_TRUE(restored(later, "a-2", 25)) << "later, on the timeline that the first began";
+    write_rows(5);
+    ASSERT_TRUE(restored(before_first, "a-3", 5)) << "before the first";
+    write_rows(2);
+    archive_all();
+    stop_server();
+    undo("a-3", "a-4");
+    start_server();
+    EXPECT_EQ(last_row(), 30) << "25 and the five since";
+    const std::string undone = committed_at(30);
+    archive_all();
+    const auto all = points();
+    EXPECT_EQ(ids_of(all), (std::vector<int64_t>{1, 2, 3, 4, 5}));
+    EXPECT_EQ(all.timelines.back().id, timeline());
+    for (size_t i = 1; i < all.timelines.size(); ++i) {
+        const auto &before = all.timelines[i - 1], &span = all.timelines[i];
+        if (span.id != 5) EXPECT_LT(before.live_to, span.live_from) << "each is live once: " << span.id;
+    }
+    EXPECT_GE(all.latest, undone) << "nothing was committed since the Undo";
+    print(all);
+    back_up();
+    pgbackrest({"expire", "--repo1-retention-full=1"});
+    write_rows(10);
+    const std::string newest = committed_at(38);
+    archive_all();
+    const auto left = points();
+    EXPECT_EQ(ids_of(left), std::vector<int64_t>{5});
+    EXPECT_GT(*base::parse_time(left.earliest), *base::parse_time(undone)) << "the older backup is gone";
+    stop_server();
+    const std::string why = refusal(at_time(later));
+    EXPECT_TRUE(why.starts_with("TimelineNotFound: ")) << why;
+    start_server();
+    ASSERT_TRUE(restored(newest, "a-5", 38));
+    EXPECT_EQ(timeline(), 6);
 }
 
 TEST_F(AgentReachable, ATimeAtWhichTheServerStoodStillIsTheEndOfWhatWasThere) {

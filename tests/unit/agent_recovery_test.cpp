@@ -185,7 +185,7 @@ TEST(WalCommits, AreTakenFromWhatPgWaldumpPrints) {
         "UTC"};
     const auto all_from = [&](uint64_t lsn) {
         Commits commits;
-        for (const char* line : lines) take_commit(line, lsn, commits);
+        for (const char* line : lines) take_commit(line, {.from = lsn}, commits);
         return std::pair(commits.first, commits.last);
     };
     EXPECT_EQ(all_from(0), std::pair(std::string("2026-11-26T20:00:00.123456Z"),
