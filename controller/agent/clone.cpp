@@ -50,8 +50,9 @@ void clone_folder(const fs::path& from, const fs::path& to) {
 bool clone_server(const std::string& data_directory, const std::string& copy) {
     // It shows whether the file system can, and to pgBackRest that the folder is a server's.
     if (!clone_file(data_directory + "/PG_VERSION", copy + "/PG_VERSION")) return false;
-    for (const std::string name : cloned_folders)
-        clone_folder(data_directory + "/" + name, copy + "/" + name);
+    for (const char* name : cloned_folders)
+        clone_folder(std::string(data_directory).append("/").append(name),
+                     std::string(copy).append("/").append(name));
     return true;
 }
 

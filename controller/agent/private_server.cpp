@@ -212,9 +212,11 @@ void PrivateServer::tell_progress(const Recovery& recovery) const {
         const std::string segment = replayed_segment(title ? *title : "");
         if (segment.empty()) continue;
         const auto percent = replayed_percent(recovery.range, segment);
-        const std::string of = percent ? ", at most up to " + lsn_to_text(recovery.range.to_lsn) : "";
+        std::string summary = "replaying WAL: segment ";
+        summary += segment;
+        if (percent) summary.append(", at most up to ").append(lsn_to_text(recovery.range.to_lsn));
         return context_.report.progress(
-            "replaying WAL: segment " + segment + of,
+            std::move(summary),
             recovery.percent_before + percent.value_or(0) * (100 - recovery.percent_before) / 100);
     }
     // Before the first segment nothing is told: it would keep back the next word, which says more.

@@ -106,7 +106,8 @@ std::optional<Failure> WalArchive::find_commit(int64_t id, bool last, const LsnR
             if (!is_segment(name)) continue;
             if (seen++ == max_segments) return std::nullopt;
             Commits commits;
-            if (auto failure = read_segment(folder + "/" + name, range, commits)) return failure;
+            if (auto failure = read_segment(std::string(folder).append("/").append(name), range, commits))
+                return failure;
             time = last ? commits.last : commits.first;
             if (!time.empty()) return std::nullopt;
         }

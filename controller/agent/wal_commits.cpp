@@ -65,8 +65,8 @@ std::string last_commit_below(const std::string& pg_waldump, const std::string& 
     std::ranges::sort(names, std::greater<>());
     // The first ones wait to be used again.
     for (const auto& name : names) {
-        if (const auto commits = commits_in(pg_waldump, folder + "/" + name); !commits.last.empty())
-            return commits.last;
+        const std::string segment = std::string(folder).append("/").append(name);
+        if (const auto commits = commits_in(pg_waldump, segment); !commits.last.empty()) return commits.last;
     }
     return {};
 }
