@@ -62,6 +62,8 @@ CreateJob catalog_job(const ServerWorld& world, const Listable& listable, const 
     } else {
         recipe.request.stanza = world.server.repository->stanza;
         recipe.repository_secret = world.server.repository->config_secret;
+        // The repository may be a folder on another claim of the database.
+        recipe.node = node_with_claim(world.pods, inferred.claim_name);
     }
     if (inferred.uid) {
         recipe.uid = *inferred.uid;

@@ -122,7 +122,7 @@ private:
 
     bool mounts_claim(const nlohmann::json& container) const {
         return std::ranges::any_of(list_at(container, "volumeMounts"), [this](const nlohmann::json& mount) {
-            return !claim_of(text_at(mount, "name")).empty();
+            return !claim_of(workload_, text_at(mount, "name")).empty();
         });
     }
 
@@ -235,23 +235,12 @@ private:
         inferred_.volume = text_at(*mount, "name");
         inferred_.mount_path = without_trailing_slash(text_at(*mount, "mountPath"));
         inferred_.sub_path = text_at(*mount, "subPath");
-        inferred_.claim_name = claim_of(inferred_.volume);
+        inferred_.claim_name = claim_of(workload_, inferred_.volume);
         if (inferred_.claim_name.empty()) {
             return cannot("ClaimNotFound", "volume \"" + inferred_.volume +
                                                "\" of the data directory must be a PersistentVolumeClaim");
         }
         return true;
-    }
-
-    std::string claim_of(const std::string& volume) const {
-        for (const auto& claim : workload_.claim_templates) {
-            if (claim.name == volume) return volume + "-" + workload_.meta.name + "-0";
-        }
-        for (const auto& candidate : list_at(workload_.pod_spec, "volumes")) {
-            if (text_at(candidate, "name") == volume)
-                return text_at(candidate, "persistentVolumeClaim.claimName");
-        }
-        return {};
     }
 
     // True with an empty credential where the variable is absent.
@@ -386,6 +375,17 @@ private:
 };
 
 }  // namespace
+
+std::string claim_of(const resources::Workload& workload, const std::string& volume) {
+    for (const auto& claim : workload.claim_templates) {
+        if (claim.name == volume) return volume + "-" + workload.meta.name + "-0";
+    }
+    for (const auto& candidate : list_at(workload.pod_spec, "volumes")) {
+        if (text_at(candidate, "name") == volume)
+            return text_at(candidate, "persistentVolumeClaim.claimName");
+    }
+    return {};
+}
 
 const nlohmann::json& container_named(const nlohmann::json& pod_spec, const std::string& name) {
     static const nlohmann::json none;

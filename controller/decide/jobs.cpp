@@ -75,6 +75,22 @@ void add_config_maps(const Inferred& inferred, const Workload& workload, json& m
     }
 }
 
+// Where pgbackrest.conf names a folder, the database archives to it on another claim of its own: at the same
+// place, to be read only.
+void add_other_claims(const Inferred& inferred, const Workload& workload, json& mounts, json& volumes) {
+    for (const auto& mount :
+         list_at(container_named(workload.pod_spec, inferred.container), "volumeMounts")) {
+        const std::string claim = claim_of(workload, text_at(mount, "name"));
+        if (claim.empty() || claim == inferred.claim_name) continue;
+        const std::string name = "claim-" + std::to_string(volumes.size());
+        mounts.push_back(mount);
+        mounts.back()["name"] = name;
+        mounts.back()["readOnly"] = true;
+        volumes.push_back(
+            {{"name", name}, {"persistentVolumeClaim", {{"claimName", claim}, {"readOnly", true}}}});
+    }
+}
+
 // Optional: so that the agent starts and names what is missing, among its other findings.
 void add_secret(const std::string& name, const std::string& path, const std::string& secret, json& mounts,
                 json& volumes) {
@@ -125,8 +141,10 @@ void add_volumes(const JobRecipe& recipe, const Inferred& inferred, const Worklo
         add_config_maps(inferred, workload, mounts, volumes);
     }
     if (recipe.store) add_store(*recipe.store, mounts, volumes);
-    if (!recipe.repository_secret.empty())
+    if (!recipe.repository_secret.empty()) {
         add_secret("repository", resources::repository_directory, recipe.repository_secret, mounts, volumes);
+        add_other_claims(inferred, workload, mounts, volumes);
+    }
     if (!inferred.secret_name.empty())
         add_secret("secret", resources::secret_directory, inferred.secret_name, mounts, volumes);
     agent["volumeMounts"] = mounts;

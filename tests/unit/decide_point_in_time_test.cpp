@@ -115,6 +115,31 @@ TEST(PointInTime, has_its_repository_at_hand_in_every_step_that_writes) {
     }
 }
 
+TEST(PointInTime, reads_a_repository_on_another_claim_of_the_database_where_the_database_has_it) {
+    const World given =
+        a_point([](World& w) {
+            auto& container = w.workload->pod_spec["containers"][0];
+            container["volumeMounts"].push_back({{"name", "backups"}, {"mountPath", "/backups"}});
+            w.workload->claim_templates.push_back({"backups", {"ReadWriteOnce"}});
+        })
+            .in(Phase::preparing)
+            .at_rest()
+            .in_step("prepare", 1)
+            .seen_fresh();
+    const auto plan = decide::decide(given);
+    const auto* made = find_action<decide::CreateJob>(plan);
+    ASSERT_NE(made, nullptr) << told(plan);
+    const auto& pod = made->manifest["spec"]["template"]["spec"];
+    nlohmann::json mount, claim;
+    for (const auto& m : pod["containers"][0]["volumeMounts"])
+        if (m["mountPath"] == "/backups") mount = m;
+    ASSERT_TRUE(mount.is_object());
+    EXPECT_EQ(mount["readOnly"], true);
+    claim = volume_of(made->manifest, mount["name"])["persistentVolumeClaim"];
+    EXPECT_EQ(claim["claimName"], "backups-" + given.workload->meta.name + "-0");
+    EXPECT_EQ(claim["readOnly"], true);
+}
+
 TEST(PointInTime, tells_at_its_commit_what_was_reached_lost_and_kept) {
     AgentResult result = done();
     result.bytes = 4096;
