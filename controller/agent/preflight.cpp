@@ -14,6 +14,7 @@
 #include "agent/space.h"
 #include "agent/steps.h"
 #include "agent/text.h"
+#include "agent/wal_gap.h"
 #include "base/clock.h"
 
 namespace dbrestore::agent {
@@ -153,6 +154,7 @@ void check_recovery(Inspection& inspection) {
     RecoveryPlan plan;
     if (const auto failure = plan_recovery(inspection.context, WorkFolder(directory), directory, plan))
         return judge_backup(inspection, *failure);
+    if (const auto failure = refuse_gap(inspection.context, plan)) return judge_backup(inspection, *failure);
     inspection.findings.passed("TargetCovered",
                                "from backup " + plan.set.label + " (" + human_size(plan.set.size_bytes) +
                                    "), along timeline " + std::to_string(plan.timeline.id) +

@@ -1,7 +1,8 @@
 #include "agent/recovery.h"
 
 #include <algorithm>
-#include <charconv>
+
+#include "agent/wal_commits.h"
 
 namespace dbrestore::agent {
 
@@ -47,14 +48,9 @@ Settings recovery_settings(const resources::PointInTime& target, int64_t timelin
 }
 
 std::optional<int64_t> replayed_percent(const ReplayRange& range, std::string_view segment) {
-    uint32_t log = 0, number = 0;
-    const bool is_name =
-        segment.size() == 24 &&
-        std::from_chars(segment.data() + 8, segment.data() + 16, log, 16).ptr == segment.data() + 16 &&
-        std::from_chars(segment.data() + 16, segment.data() + 24, number, 16).ptr == segment.data() + 24;
-    if (!is_name || range.segment_bytes <= 0 || range.to_lsn <= range.from_lsn) return std::nullopt;
-    const uint64_t lsn =
-        (static_cast<uint64_t>(log) << 32) + number * static_cast<uint64_t>(range.segment_bytes);
+    const auto number = segment_number(segment, range.segment_bytes);
+    if (!number || range.to_lsn <= range.from_lsn) return std::nullopt;
+    const uint64_t lsn = *number * static_cast<uint64_t>(range.segment_bytes);
     const uint64_t done = std::clamp(lsn, range.from_lsn, range.to_lsn) - range.from_lsn;
     return static_cast<int64_t>(100.0 * static_cast<double>(done) /
                                 static_cast<double>(range.to_lsn - range.from_lsn));

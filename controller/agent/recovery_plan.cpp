@@ -153,6 +153,8 @@ std::optional<backups::Failure> plan_recovery(const Context& context, const Work
     if (auto failure = PgBackRest::open(context, plan.repository)) return failure;
     std::vector<BackupSet> sets;
     if (auto failure = plan.repository->list(sets, &plan.unreadable)) return failure;
+    plan.has_one_repository = std::ranges::all_of(
+        sets, [&](const BackupSet& set) { return set.repository == sets.front().repository; });
     Identity identity;
     if (auto failure = read_identity(plan, folder, sets, identity)) return failure;
     const auto known = folder.timelines();

@@ -16,6 +16,7 @@ struct RecoveryPlan {
     int64_t live_timeline = 0;  // of the database as it is
     uint64_t live_lsn = 0;      // that its WAL reaches at least
     int64_t wal_segment_bytes = 0;
+    bool has_one_repository = true;
     std::string data_directory;  // where its files are now
     // As it was asked for; or the end of its timeline, where the server stood still at that time.
     resources::PointInTime target = {};

@@ -115,6 +115,42 @@ std::optional<Failure> WalArchive::find_commit(int64_t id, bool last, const LsnR
     return std::nullopt;
 }
 
+std::optional<Failure> WalArchive::list_segments(const Timeline& timeline, uint64_t from_lsn,
+                                                 int64_t segment_bytes, Segments& segments) const {
+    std::set<int64_t> ids{timeline.id};
+    for (const auto& fork : timeline.forks) ids.insert(fork.parent);
+    const uint64_t first = from_lsn / static_cast<uint64_t>(segment_bytes);
+    // The last of them is the youngest, whose name stays.
+    for (const int64_t id : ids) {
+        const auto at = folders_.find(id);
+        if (at == folders_.end()) continue;
+        for (const auto& folder : at->second) {
+            // Its last segment begins before the position.
+            if (segment_number(folder + "FFFFFFFF", segment_bytes).value_or(0) < first) continue;
+            std::vector<std::string> names;
+            if (auto failure = repository_.names_in(set_, folder, names)) return failure;
+            for (const auto& name : names) {
+                if (!is_segment(name)) continue;
+                const auto number = segment_number(name.substr(0, segment_name_length), segment_bytes);
+                if (number && *number >= first)
+                    segments[*number] = std::string(folder).append("/").append(name);
+            }
+        }
+    }
+    return std::nullopt;
+}
+
+std::optional<Failure> WalArchive::last_commit_of(const Segments& segments, std::string& time) const {
+    size_t seen = 0;
+    for (auto at = segments.rbegin(); at != segments.rend() && seen < max_segments; ++at, ++seen) {
+        Commits commits;
+        if (auto failure = read_segment(at->second, {}, commits)) return failure;
+        time = commits.last;
+        if (!time.empty()) break;
+    }
+    return std::nullopt;
+}
+
 std::optional<Failure> WalArchive::read_segment(const std::string& path, const LsnRange& range,
                                                 Commits& commits) const {
     std::string packed;

@@ -12,6 +12,9 @@
 
 namespace dbrestore::agent {
 
+// By their number, whatever timeline they are of: "folder/name" below the archive.
+using Segments = std::map<uint64_t, std::string>;
+
 class WalArchive {
 public:
     // Of the server of this backup, which must outlive it, as must the other two.
@@ -30,6 +33,13 @@ public:
     // in the 16 segments next to that end. Failures: those of PgBackRest; RepositoryDamaged.
     std::optional<backups::Failure> find_commit(int64_t id, bool last, const LsnRange& range,
                                                 std::string& time) const;
+
+    // What there is of this timeline and its ancestors from the position on. Failures: those of PgBackRest.
+    std::optional<backups::Failure> list_segments(const Timeline& timeline, uint64_t from_lsn,
+                                                  int64_t segment_bytes, Segments& segments) const;
+
+    // The same as find_commit of the last one, among these.
+    std::optional<backups::Failure> last_commit_of(const Segments& segments, std::string& time) const;
 
 private:
     std::optional<backups::Failure> read_segment(const std::string& path, const LsnRange& range,

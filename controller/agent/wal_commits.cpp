@@ -1,6 +1,7 @@
 #include "agent/wal_commits.h"
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <vector>
 
@@ -73,6 +74,14 @@ std::string last_commit_below(const std::string& pg_waldump, const std::string& 
 
 bool is_segment_name(std::string_view name) {
     return name.size() == 24 && name.find_first_not_of("0123456789ABCDEF") == std::string_view::npos;
+}
+
+std::optional<uint64_t> segment_number(std::string_view name, int64_t segment_bytes) {
+    uint32_t log = 0, number = 0;
+    if (!is_segment_name(name) || segment_bytes <= 0) return std::nullopt;
+    std::from_chars(name.data() + 8, name.data() + 16, log, 16);
+    std::from_chars(name.data() + 16, name.data() + 24, number, 16);
+    return log * ((uint64_t{1} << 32) / static_cast<uint64_t>(segment_bytes)) + number;
 }
 
 }  // namespace dbrestore::agent

@@ -3,6 +3,7 @@
 // what makes no sense is left out.
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -31,5 +32,8 @@ std::string last_commit_below(const std::string& pg_waldump, const std::string& 
 
 // "000000010000000000000003".
 bool is_segment_name(std::string_view name);
+
+// How many segments of that size come before the one of this name; nothing where it is no segment's.
+std::optional<uint64_t> segment_number(std::string_view name, int64_t segment_bytes);
 
 }  // namespace dbrestore::agent

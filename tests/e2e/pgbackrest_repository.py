@@ -15,6 +15,8 @@ AS_POSTGRES = ("setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups
 PASSPHRASE = "the-passphrase-of-the-repository"
 # Where a restore's pod has the Secret, so that the path of the authority is right in both.
 SECRET_FOLDER = "/dbrestore-repository"
+# On the claim for dumps.
+REPOSITORY_FOLDER = "/dumps/repository"
 DATA_DIRECTORY = "/var/lib/postgresql/data/pgdata"
 CONFIGURATION = """[global]
 repo1-type=s3
@@ -102,6 +104,8 @@ class ArchivingShop(Shop):
         return self.execute(*AS_POSTGRES, "pgbackrest", *arguments)
 
     def back_up(self):
+        if REPOSITORY_FOLDER in self.settings:
+            self.execute("install", "-d", "-o", "postgres", "-g", "postgres", REPOSITORY_FOLDER)
         self.pgbackrest("stanza-create")
         self.pgbackrest("backup", "--type=full")
         # When it ended is known to the second: only what comes after that is certain to come after it.

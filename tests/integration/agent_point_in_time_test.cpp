@@ -332,12 +332,14 @@ TEST_F(AgentPointInTime, ARepositoryThatIsNotThisServersOrCannotBeReadIsRefused)
 }
 
 TEST_F(AgentPointInTime, AGapInTheArchiveIsNeverTakenForTheEnd) {
-    write_rows(5);
+    write_rows(2);
+    archive_all();
+    write_rows(3);
     archive_all();
     const std::string gap = *archived(1).rbegin();
     write_rows(5);
     archive_all();
-    const std::string time = committed_at(9);
+    const std::string time = committed_at(9), before = committed_at(1), last = committed_at(2);
     stop_server();
     fs::remove_all(data_directory() + "/pg_wal/archive_status");
     for (const auto& entry : fs::directory_iterator(data_directory() + "/pg_wal")) {
@@ -346,6 +348,11 @@ TEST_F(AgentPointInTime, AGapInTheArchiveIsNeverTakenForTheEnd) {
     for (const auto& entry : fs::recursive_directory_iterator(repository() + "/archive")) {
         if (entry.path().filename() == gap) fs::remove(entry.path());
     }
+    const AgentRun looked = run_for("preflight", at_time(time));
+    EXPECT_EQ(looked.result.reason, "WalGap") << gap << to_text(looked);
+    EXPECT_NE(looked.result.message.find("must be earlier than " + last), std::string::npos)
+        << looked.result.message;
+    EXPECT_TRUE(run_for("preflight", at_time(before)).is_done()) << "what lies before it is reached";
     EXPECT_TRUE(refusal(at_time(time)).starts_with("TargetNotReached: ")) << gap;
     PointInTime latest;
     latest.latest = true;
