@@ -136,16 +136,17 @@ void forget_previous_data(HistoryEntry& entry) {
 // Removes what one expired entry keeps; the entry forgets it only once that is reported.
 void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
     if (!entry.keeps_data() || !entry.expiration_time) return;
-    if (*entry.expiration_time > world.now)
-        return look_again(plan,
-                          std::min<std::chrono::milliseconds>(*entry.expiration_time - world.now + 1ms, 1h));
-    if (world.server.lock.active_restore) return;  // its end brings this server here again
     const resources::Job* job = newest_cleanup(world, entry);
     const auto report = job == nullptr ? world.reports.end() : world.reports.find(job->meta.name);
+    // What is gone is gone, also where the clock was set back since.
     if (report != world.reports.end() && report->second.result &&
         report->second.result->outcome == resources::AgentResult::Outcome::done) {
         return forget_previous_data(entry);
     }
+    if (*entry.expiration_time > world.now)
+        return look_again(plan,
+                          std::min<std::chrono::milliseconds>(*entry.expiration_time - world.now + 1ms, 1h));
+    if (world.server.lock.active_restore) return;  // its end brings this server here again
     const double age_seconds = job == nullptr ? 0 : base::seconds_between(job->meta.creation_time, world.now);
     if (job != nullptr && report == world.reports.end() && !job->finished()) {
         // Its pod may never have been let in; another one is made once it is gone.

@@ -57,7 +57,7 @@ public:
     // The step `catalog` told what lies in a store.
     void listed(const resources::AgentRequest& request, const resources::AgentResult& result);
     // A store appears.
-    void list_is_due_again() { list_made_.clear(), list_writes_.clear(); }
+    void list_is_due_again();
     // What it shows before may be what was decided on.
     void clock_jumps() { note_time(), list_is_due_again(); }
     // What is listed is what lies there; also not too long ago.

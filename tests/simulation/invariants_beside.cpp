@@ -73,6 +73,12 @@ void Invariants::listing_job_created(const json& job) {
     list_writes_[request->restore_uid] = 0;
 }
 
+// What is owed to a restore still is.
+void Invariants::list_is_due_again() {
+    for (auto& [store, listing] : list_made_) listing.attempt = 0;
+    list_writes_.clear();
+}
+
 void Invariants::list_is_owed(const json& server, const json& restore) {
     const std::string store = resources::restore_from_json(restore).spec.backup.store;
     if (!store.empty()) list_is_owed(server, store, text_at(restore, "metadata.uid"));
