@@ -112,7 +112,7 @@ class ArchivingServer(parts.Server):
         while int(self.sql("SELECT pg_database_size('shop')")) < scale * 1024:
             number += 1
             self.sql(f"CREATE TABLE shop.more_{number} AS TABLE shop.events", "shop")
-        rows = f"SELECT {scale} * 1024 / 100 / (pg_relation_size('shop.events') / count(*)) FROM shop.events"
+        rows = f"SELECT {scale}::bigint * 1024 / 100 / (pg_relation_size('shop.events') / count(*)) FROM shop.events"
         self.sql(f"CREATE TABLE shop.hundredth AS SELECT * FROM shop.events LIMIT ({rows})", "shop")
         self.sql("CREATE TABLE shop.marks (number serial PRIMARY KEY, at timestamptz NOT NULL DEFAULT clock_timestamp())", "shop")
         self.sql("VACUUM ANALYZE", "shop")
