@@ -14,7 +14,7 @@ namespace {
 constexpr size_t max_line_bytes = 2000, max_told_bytes = 300;
 
 // "   12/300 MB (4%) computed"
-std::optional<int64_t> percent_in(std::string_view line) {
+std::optional<int64_t> checked_percent(std::string_view line) {
     const size_t open = line.find(" MB ("), end = line.find("%) computed");
     if (open == std::string_view::npos || end == std::string_view::npos || end < open) return std::nullopt;
     return std::strtoll(std::string(line.substr(open + 5, end - open - 5)).c_str(), nullptr, 10);
@@ -39,7 +39,7 @@ std::optional<AgentResult> check_pages(const Context& context, const std::string
     spec.on_stderr = [&](std::string_view text) {
         // Its progress ends each line by a carriage return.
         lines.feed(replaced(std::string(text), "\r", "\n"), [&](std::string_view line) {
-            if (const auto percent = percent_in(line))
+            if (const auto percent = checked_percent(line))
                 context.report.progress("reading every page by its checksum", *percent);
             if (const size_t at = line.find("error: "); at != std::string_view::npos && first_error.empty())
                 first_error = line.substr(at + 7);

@@ -77,13 +77,6 @@ std::optional<backups::Failure> read_timeline(const RecoveryPlan& plan, const st
     return std::nullopt;
 }
 
-std::optional<backups::Failure> last_commit_on(const Context& context, const RecoveryPlan& plan,
-                                               int64_t timeline, std::string& time) {
-    WalArchive archive(context, *plan.repository, plan.set);
-    if (auto failure = archive.open()) return failure;
-    return archive.find_commit(timeline, true, {}, time);
-}
-
 backups::Failure too_late(const RecoveryPlan& plan, const std::string& last) {
     return {"TargetTooLate", "the point in time must be earlier than " + last +
                                  ", the last transaction that there is WAL of on timeline " +
@@ -95,19 +88,23 @@ backups::Failure too_late(const RecoveryPlan& plan, const std::string& last) {
 std::optional<backups::Failure> settle_time(const Context& context, const std::vector<LiveTimeline>& known,
                                             RecoveryPlan& plan) {
     const auto time = base::parse_time(plan.target.time);
-    const bool is_free = plan.target.timeline == 0;
+    const bool is_free = plan.target.timeline == 0, is_live = plan.timeline.id == plan.live_timeline;
     std::string last;
     const auto begun = std::ranges::find(known, plan.timeline.id, &LiveTimeline::id);
-    if (is_free && begun != known.end()) {
-        if (auto failure = last_commit_on(context, plan, begun->parent, last)) return failure;
+    const bool has_one_before = is_free && begun != known.end();
+    if (is_live && !has_one_before) return std::nullopt;
+    WalArchive archive(context, *plan.repository, plan.set);
+    if (auto failure = archive.open()) return failure;
+    if (has_one_before) {
+        if (auto failure = archive.find_commit(begun->parent, true, {}, last)) return failure;
         if (!last.empty() && base::parse_time(last) >= time)
             return backups::Failure{"TimelineAmbiguous", "a clock was set back: at that time timelines " +
                                                              std::to_string(begun->parent) + " and " +
                                                              std::to_string(begun->id) +
                                                              " were live; `timeline` must be set"};
     }
-    if (plan.timeline.id == plan.live_timeline) return std::nullopt;
-    if (auto failure = last_commit_on(context, plan, plan.timeline.id, last)) return failure;
+    if (is_live) return std::nullopt;
+    if (auto failure = archive.find_commit(plan.timeline.id, true, {}, last)) return failure;
     if (last.empty() || *time < base::parse_time(last)) return std::nullopt;
     if (!is_free) return too_late(plan, last);
     // It stood still then, as it had ended.
@@ -184,7 +181,9 @@ std::optional<backups::Failure> refuse_beyond_end(const Context& context, const 
     if (!program) return backups::Failure{"ProgramsMissing", to_text(program.error())};
     std::string last = last_commit_below(*program, plan.data_directory + "/pg_wal", plan.timeline.id);
     if (last.empty()) {
-        if (auto failure = last_commit_on(context, plan, plan.timeline.id, last)) return failure;
+        WalArchive archive(context, *plan.repository, plan.set);
+        if (auto failure = archive.open()) return failure;
+        if (auto failure = archive.find_commit(plan.timeline.id, true, {}, last)) return failure;
     }
     if (last.empty() || base::parse_time(plan.target.time) <= base::parse_time(last)) return std::nullopt;
     return too_late(plan, last);
