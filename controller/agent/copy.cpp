@@ -150,11 +150,15 @@ std::optional<AgentResult> reset_password(const Context& context, Session& sessi
     return std::nullopt;
 }
 
-// Of a time, and of a timeline that was left, only where it can end at most is known.
+// Of a timeline that was left, where it ends is not known.
 ReplayRange range_of(const RecoveryPlan& plan) {
     const auto target = lsn_from_text(plan.target.lsn);
     const bool is_live = plan.timeline.id == plan.live_timeline;
-    return {plan.set.start_lsn, target ? *target : is_live ? plan.live_lsn : 0, plan.wal_segment_bytes};
+    return {plan.set.start_lsn,
+            target    ? *target
+            : is_live ? plan.live_lsn
+                      : 0,
+            plan.wal_segment_bytes, certain_end(plan.set), base::parse_time(plan.target.time)};
 }
 
 std::optional<AgentResult> replay(const Context& context, const Work& work, const RecoveryPlan& plan,
@@ -162,7 +166,7 @@ std::optional<AgentResult> replay(const Context& context, const Work& work, cons
     const Recovery recovery{
         recovery_settings(plan.target, plan.timeline.id,
                           plan.repository->restore_command(copy, work.folder.other_trees(copy))),
-        range_of(plan), percent_copied};
+        to_text(plan.target), range_of(plan), percent_copied};
     auto server = PrivateServer::start(context, work.folder, copy, recovery);
     if (!server) return judge_failed_recovery(plan, to_text(server.error()));
     {

@@ -66,8 +66,9 @@ std::optional<AgentResult> promote_old_files(const Context& context, const Work&
     if (const auto failure = PgBackRest::open(context, repository)) return from_failure(*failure);
     resources::PointInTime end;
     end.latest = true;
-    const Recovery recovery{recovery_settings(
-        end, work.journal->old_timeline, repository->restore_command(old, work.folder.other_trees(old)))};
+    const Recovery recovery{recovery_settings(end, work.journal->old_timeline,
+                                              repository->restore_command(old, work.folder.other_trees(old))),
+                            to_text(end)};
     auto server = PrivateServer::start(context, work.folder, old, recovery);
     if (!server) return retryable("PrivateServerFailed", to_text(server.error()));
     {

@@ -16,8 +16,10 @@
 #include "agent/control_data.h"
 #include "agent/programs.h"
 #include "agent/recovery.h"
+#include "agent/replay_progress.h"
 #include "agent/space.h"
 #include "agent/text.h"
+#include "agent/wal_commits.h"
 #include "base/files.h"
 #include "base/process.h"
 
@@ -202,26 +204,22 @@ bool PrivateServer::has_ended() {
     return pid_ <= 0;
 }
 
-// The server itself says it in the title of one of its processes, which takes no connection.
+// The server itself says it in the title of one of its processes, and WAL says the time.
 void PrivateServer::tell_progress(const Recovery& recovery) const {
-    const std::string postmaster = "/proc/" + std::to_string(pid_);
-    const auto children = base::read_file(postmaster + "/task/" + std::to_string(pid_) + "/children", 65536);
-    std::istringstream pids(children ? *children : "");
-    for (std::string child; pids >> child;) {
-        const auto title = base::read_file("/proc/" + child + "/cmdline", 4096);
-        const std::string segment = replayed_segment(title ? *title : "");
-        if (segment.empty()) continue;
-        const auto percent = replayed_percent(recovery.range, segment);
-        std::string summary = "replaying WAL: segment ";
-        summary += segment;
-        if (percent) summary.append(", at most up to ").append(lsn_to_text(recovery.range.to_lsn));
-        return context_.report.progress(
-            std::move(summary),
-            recovery.percent_before + percent.value_or(0) * (100 - recovery.percent_before) / 100);
+    if (!context_.report.is_due()) return;
+    ReplayedTo reached{segment_replayed_by(pid_), ""};
+    if (reached.segment.empty()) {
+        // Before the first segment of a recovery nothing is told: it would keep back the next word, which
+        // says more.
+        if (recovery.settings.empty())
+            context_.report.progress("waiting for the private server, which may be recovering");
+        return;
     }
-    // Before the first segment nothing is told: it would keep back the next word, which says more.
-    if (recovery.settings.empty())
-        context_.report.progress("waiting for the private server, which may be recovering");
+    if (const auto program = find_program("pg_waldump", version_))
+        reached.time = commit_near(*program, tree_ + "/pg_wal", reached.segment);
+    const auto percent = replayed_percent(recovery.range, reached).value_or(0);
+    context_.report.progress("replaying WAL: " + to_text(recovery.range, reached, recovery.target),
+                             recovery.percent_before + percent * (100 - recovery.percent_before) / 100);
 }
 
 base::Status PrivateServer::wait_until_ready(const Recovery& recovery) {

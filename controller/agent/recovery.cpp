@@ -1,9 +1,5 @@
 #include "agent/recovery.h"
 
-#include <algorithm>
-
-#include "agent/wal_commits.h"
-
 namespace dbrestore::agent {
 
 namespace {
@@ -45,28 +41,6 @@ Settings recovery_settings(const resources::PointInTime& target, int64_t timelin
     if (!target.xid.empty()) settings.emplace_back("recovery_target_xid", target.xid);
     if (!target.name.empty()) settings.emplace_back("recovery_target_name", target.name);
     return settings;
-}
-
-std::optional<int64_t> replayed_percent(const ReplayRange& range, std::string_view segment) {
-    const auto number = segment_number(segment, range.segment_bytes);
-    if (!number || range.to_lsn <= range.from_lsn) return std::nullopt;
-    const uint64_t lsn = *number * static_cast<uint64_t>(range.segment_bytes);
-    const uint64_t done = std::clamp(lsn, range.from_lsn, range.to_lsn) - range.from_lsn;
-    return static_cast<int64_t>(100.0 * static_cast<double>(done) /
-                                static_cast<double>(range.to_lsn - range.from_lsn));
-}
-
-std::string replayed_segment(const std::string& title) {
-    constexpr size_t length = 24;
-    // It waits for the archive before it recovers.
-    for (const std::string_view mark : {"startup recovering ", "startup waiting for "}) {
-        const size_t at = title.find(mark);
-        if (at == std::string::npos) continue;
-        std::string name = title.substr(at + mark.size(), length);
-        if (name.size() == length && name.find_first_not_of("0123456789ABCDEF") == std::string::npos)
-            return name;
-    }
-    return {};
 }
 
 bool has_reached(const resources::PointInTime& target, const TimelineFork& end) {

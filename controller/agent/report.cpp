@@ -28,9 +28,13 @@ void write_all(int fd, const std::string& text) {
 
 }  // namespace
 
+bool Report::is_due() const {
+    return !last_ || SteadyClock::now() - *last_ >= at_most_every;
+}
+
 void Report::progress(resources::Progress progress) {
+    if (!is_due()) return;
     const auto now = SteadyClock::now();
-    if (last_ && now - *last_ < at_most_every) return;
     last_ = now;
     percent_ = std::clamp<int64_t>(progress.percent, percent_, 100);
     progress.percent = percent_;

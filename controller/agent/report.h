@@ -22,6 +22,9 @@ public:
     // The same with words only.
     void progress(std::string summary, int64_t percent = 0);
 
+    // Whether the next one would be told.
+    bool is_due() const;
+
     // The last one that was told.
     int64_t percent() const { return percent_; }
 

@@ -28,6 +28,32 @@ std::string time_in(std::string_view text) {
     return base::parse_time(time) ? time : std::string();
 }
 
+// The newest first.
+std::vector<std::string> segments_in(const std::string& folder, const std::string& prefix) {
+    std::vector<std::string> names;
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
+        std::string name = entry.path().filename();
+        if (is_segment_name(name) && name.starts_with(prefix)) names.push_back(std::move(name));
+    }
+    std::ranges::sort(names, std::greater<>());
+    return names;
+}
+
+Commits commits_among(std::vector<std::string> command, const LsnRange& range) {
+    Commits commits;
+    base::ProcessSpec spec;
+    spec.arguments = std::move(command);
+    spec.environment = {{"TZ", "UTC"}, {"LC_ALL", "C"}};
+    LineSplitter lines(max_line_bytes);
+    spec.on_stdout = [&](std::string_view text) {
+        lines.feed(text, [&](std::string_view line) { take_commit(line, range, commits); });
+    };
+    // It ends with an error wherever WAL ends before the segment does: what it printed counts.
+    if (!base::run_process(spec)) return {};
+    return commits;
+}
+
 }  // namespace
 
 void take_commit(std::string_view line, const LsnRange& range, Commits& commits) {
@@ -42,30 +68,28 @@ void take_commit(std::string_view line, const LsnRange& range, Commits& commits)
 }
 
 Commits commits_in(const std::string& pg_waldump, const std::string& segment_file, const LsnRange& range) {
-    Commits commits;
-    base::ProcessSpec spec;
-    spec.arguments = {pg_waldump, "--rmgr=Transaction", segment_file};
-    spec.environment = {{"TZ", "UTC"}, {"LC_ALL", "C"}};
-    LineSplitter lines(max_line_bytes);
-    spec.on_stdout = [&](std::string_view text) {
-        lines.feed(text, [&](std::string_view line) { take_commit(line, range, commits); });
-    };
-    // It ends with an error wherever WAL ends before the segment does: what it printed counts.
-    if (!base::run_process(spec)) return {};
-    return commits;
+    return commits_among({pg_waldump, "--rmgr=Transaction", segment_file}, range);
+}
+
+std::string commit_near(const std::string& pg_waldump, const std::string& folder,
+                        const std::string& segment) {
+    std::vector<std::string> names = segments_in(folder, "");
+    std::erase_if(names, [&](const std::string& name) { return name > segment; });
+    names.resize(std::min<size_t>(names.size(), 2));
+    for (const auto& name : names) {
+        // Not the whole segment: it is asked while a server reads it.
+        std::string time = commits_among({pg_waldump, "--rmgr=Transaction", "--limit=20",
+                                          std::string(folder).append("/").append(name)},
+                                         {})
+                               .first;
+        if (!time.empty()) return time;
+    }
+    return {};
 }
 
 std::string last_commit_below(const std::string& pg_waldump, const std::string& folder, int64_t timeline) {
-    const std::string prefix = history_file(timeline).substr(0, 8);
-    std::vector<std::string> names;
-    std::error_code ignored;
-    for (const auto& entry : std::filesystem::directory_iterator(folder, ignored)) {
-        std::string name = entry.path().filename();
-        if (is_segment_name(name) && name.starts_with(prefix)) names.push_back(std::move(name));
-    }
-    std::ranges::sort(names, std::greater<>());
     // The first ones wait to be used again.
-    for (const auto& name : names) {
+    for (const auto& name : segments_in(folder, history_file(timeline).substr(0, 8))) {
         const std::string segment = std::string(folder).append("/").append(name);
         if (const auto commits = commits_in(pg_waldump, segment); !commits.last.empty()) return commits.last;
     }

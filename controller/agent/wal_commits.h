@@ -27,6 +27,10 @@ void take_commit(std::string_view line, const LsnRange& range, Commits& commits)
 Commits commits_in(const std::string& pg_waldump, const std::string& segment_file,
                    const LsnRange& range = {});
 
+// The time of one near the start of this segment, which a server replays: of the one before, where that is
+// still waited for. Empty where neither holds one.
+std::string commit_near(const std::string& pg_waldump, const std::string& folder, const std::string& segment);
+
 // The last one of this timeline in a folder with segments, a server's own pg_wal; empty where there is none.
 std::string last_commit_below(const std::string& pg_waldump, const std::string& folder, int64_t timeline);
 

@@ -69,6 +69,27 @@ ServerStatus observed_status(const ServerWorld& world) {
     return status;
 }
 
+void forget_previous_data(HistoryEntry& entry) {
+    entry.previous_database.clear();
+    entry.previous_directory.clear();
+    entry.data_owner.reset();
+    entry.previous_size_bytes = 0;
+    entry.expiration_time.reset();
+    entry.cleanup_attempt = 0;
+}
+
+// What an Undo brought back is no longer kept: it is served.
+void forget_what_came_back(const resources::DatabaseRestore& restore, std::vector<HistoryEntry>& history) {
+    const std::string& source = restore.status.source_name;
+    const auto own = std::ranges::find(history, restore.meta.uid, &HistoryEntry::uid);
+    if (!is_undo(restore) || !restore.status.previous_data || source.empty() || own == history.end()) return;
+    for (auto& undone : history) {
+        if (undone.previous_database != source && undone.previous_directory != source) continue;
+        own->database = undone.database;
+        forget_previous_data(undone);
+    }
+}
+
 // A PostgresServer that was made anew has no history: its restores remember. Only then, since they are more
 // than a history holds.
 void rebuild_history(const ServerWorld& world, ServerStatus& status) {
@@ -80,6 +101,8 @@ void rebuild_history(const ServerWorld& world, ServerStatus& status) {
             restore.status.phase == resources::Phase::succeeded || restore.status.previous_data;
         if (changed_data && !is_dry_run(restore)) status = with_history_of(restore, std::move(status));
     }
+    // By a clock that was set back, an Undo has ended before what it brought back.
+    for (const auto& restore : ended) forget_what_came_back(restore, status.history);
 }
 
 const resources::Pod* ready_pod(const ServerWorld& world) {
@@ -98,8 +121,7 @@ const resources::Job* newest_cleanup(const ServerWorld& world, const HistoryEntr
     return newest;
 }
 
-CreateJob cleanup_job(const ServerWorld& world, const HistoryEntry& entry, const std::string& host,
-                      int64_t attempt) {
+CreateJob cleanup_job(const ServerWorld& world, const HistoryEntry& entry, const std::string& host) {
     const auto& inferred = *world.server.status.inferred;
     JobRecipe recipe;
     recipe.namespace_name = world.server.meta.namespace_name;
@@ -107,11 +129,11 @@ CreateJob cleanup_job(const ServerWorld& world, const HistoryEntry& entry, const
     recipe.restore_name = entry.restore;
     recipe.restore_uid = entry.uid;
     recipe.step = "cleanup";
-    recipe.attempt = attempt;
+    recipe.attempt = entry.cleanup_attempt;
     recipe.agent_image = world.settings.agent_image;
     recipe.request = base_request(inferred, *world.workload, entry.restore, entry.uid);
     recipe.request.step = "cleanup";
-    recipe.request.attempt = attempt;
+    recipe.request.attempt = entry.cleanup_attempt;
     recipe.request.host = host;
     recipe.deadline_seconds = 300;
     if (entry.previous_directory.empty()) {
@@ -125,45 +147,51 @@ CreateJob cleanup_job(const ServerWorld& world, const HistoryEntry& entry, const
     return CreateJob{job_manifest(recipe, inferred, *world.workload)};
 }
 
-void forget_previous_data(HistoryEntry& entry) {
-    entry.previous_database.clear();
-    entry.previous_directory.clear();
-    entry.data_owner.reset();
-    entry.previous_size_bytes = 0;
-    entry.expiration_time.reset();
+bool was_cleaned_up(const ServerWorld& world, const HistoryEntry& entry) {
+    return std::ranges::any_of(world.jobs, [&](const resources::Job& job) {
+        const auto report = world.reports.find(job.meta.name);
+        return job.meta.label(restore_uid_label) == entry.uid && report != world.reports.end() &&
+               report->second.result &&
+               report->second.result->outcome == resources::AgentResult::Outcome::done;
+    });
 }
 
-// Removes what one expired entry keeps; the entry forgets it only once that is reported.
+// True while this Job works, or failed not long ago.
+bool waits_for(const ServerWorld& world, const resources::Job& job, Plan& plan) {
+    const double age_seconds = base::seconds_between(job.meta.creation_time, world.now);
+    if (!world.reports.contains(job.meta.name) && !job.finished()) {
+        // Its pod may never have been let in; the next attempt is made once it is gone.
+        if (age_seconds > cleanup_given_up_seconds && !job.meta.deleting)
+            plan.actions.push_back(DeleteJob{job.meta.name, job.meta.uid});
+        look_again(plan, age_seconds < cleanup_pause_seconds ? 2s : 30s);
+        return true;
+    }
+    // Ever more rarely: ended Jobs are kept for a day.
+    const double pause = std::min(cleanup_pause_seconds * static_cast<double>(attempt_of(job)), 3600.0);
+    if (age_seconds >= pause) return false;
+    look_again(plan, 30s);
+    return true;
+}
+
+// Removes what one expired entry keeps; the entry forgets it only once that is reported. A crash between its
+// number and the Job leaves out that number.
 void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
     if (!entry.keeps_data() || !entry.expiration_time) return;
+    if (was_cleaned_up(world, entry)) return forget_previous_data(entry);
     const resources::Job* job = newest_cleanup(world, entry);
-    const auto report = job == nullptr ? world.reports.end() : world.reports.find(job->meta.name);
-    // What is gone is gone, also where the clock was set back since.
-    if (report != world.reports.end() && report->second.result &&
-        report->second.result->outcome == resources::AgentResult::Outcome::done) {
-        return forget_previous_data(entry);
-    }
-    if (*entry.expiration_time > world.now)
+    const int64_t attempts = std::max(entry.cleanup_attempt, job == nullptr ? 0 : attempt_of(*job));
+    // What was begun is ended, also where the clock was set back since.
+    if (attempts == 0 && *entry.expiration_time > world.now)
         return look_again(plan,
                           std::min<std::chrono::milliseconds>(*entry.expiration_time - world.now + 1ms, 1h));
     if (world.server.lock.active_restore) return;  // its end brings this server here again
-    const double age_seconds = job == nullptr ? 0 : base::seconds_between(job->meta.creation_time, world.now);
-    if (job != nullptr && report == world.reports.end() && !job->finished()) {
-        // Its pod may never have been let in; another one is made once it is gone.
-        if (age_seconds > cleanup_given_up_seconds && !job->meta.deleting)
-            plan.actions.push_back(DeleteJob{job->meta.name, job->meta.uid});
-        return look_again(plan, age_seconds < cleanup_pause_seconds ? 2s : 30s);
-    }
+    if (job != nullptr && waits_for(world, *job, plan)) return;
     const resources::Pod* pod = ready_pod(world);
-    // Ever more rarely: ended Jobs are kept for a day.
-    const bool paused =
-        job != nullptr &&
-        age_seconds < std::min(cleanup_pause_seconds * static_cast<double>(attempt_of(*job)), 3600.0);
     const bool needs_server = entry.previous_directory.empty();
-    if ((needs_server && pod == nullptr) || !world.server.status.inferred || !world.workload || paused)
+    if ((needs_server && pod == nullptr) || !world.server.status.inferred || !world.workload)
         return look_again(plan, 30s);
-    const int64_t attempt = job == nullptr ? 1 : attempt_of(*job) + 1;
-    plan.actions.push_back(cleanup_job(world, entry, needs_server ? pod->pod_ip : "", attempt));
+    entry.cleanup_attempt = attempts + 1;
+    plan.actions.push_back(cleanup_job(world, entry, needs_server ? pod->pod_ip : ""));
     look_again(plan, 2s);
 }
 
@@ -187,17 +215,8 @@ ServerStatus with_history_of(const resources::DatabaseRestore& restore, ServerSt
         entry.previous_size_bytes = restore.status.previous_data->size_bytes;
         entry.expiration_time = restore.status.previous_data->expiration_time;
     }
-    // What an Undo brought back is no longer kept: it is served.
-    if (is_undo(restore) && entry.keeps_data()) {
-        for (auto& earlier : status.history) {
-            if (earlier.previous_database != restore.status.source_name &&
-                earlier.previous_directory != restore.status.source_name)
-                continue;
-            entry.database = earlier.database;
-            forget_previous_data(earlier);
-        }
-    }
     status.history.push_back(std::move(entry));
+    forget_what_came_back(restore, status.history);
     while (status.history.size() > max_history_entries) {
         const auto oldest =
             std::ranges::find_if(status.history, [](const HistoryEntry& e) { return !e.keeps_data(); });

@@ -51,7 +51,7 @@ std::optional<Reason> never_undone(const World& world) {
     const std::string name = "DatabaseRestore \"" + world.restore.spec.undo_name + "\"";
     const HistoryEntry* entry = undone_entry(world);
     if (entry == nullptr) return std::nullopt;  // it may not have ended yet
-    if (!entry->keeps_data()) {
+    if (!entry->keeps_data() || entry->cleanup_attempt != 0) {
         return Reason{"PreviousDataGone", "the data that " + name +
                                               " replaced is not kept (any more); `spec.undo.restoreRef` must "
                                               "name a restore whose `status.previousData` is available"};

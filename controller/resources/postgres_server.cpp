@@ -72,6 +72,7 @@ HistoryEntry history_from_json(const nlohmann::json& item) {
         e.data_owner = owner_from_json(field(item, "previousData.dataOwner"));
     e.previous_size_bytes = integer_at(item, "previousData.sizeBytes");
     e.expiration_time = time_at(item, "previousData.expirationTime");
+    e.cleanup_attempt = integer_at(item, "previousData.cleanupAttempt");
     return e;
 }
 
@@ -88,6 +89,7 @@ nlohmann::json to_json(const HistoryEntry& e) {
         put(previous, "directory", e.previous_directory);
         if (e.data_owner) previous["dataOwner"] = to_json(*e.data_owner);
         put(previous, "expirationTime", e.expiration_time);
+        if (e.cleanup_attempt != 0) previous["cleanupAttempt"] = e.cleanup_attempt;
     }
     return item;
 }

@@ -195,7 +195,7 @@ void Invariants::operator_asks(const kube::Request& request) {
 void Invariants::changed(const Collection& kind, const json* before, const json* after) {
     if (kind.plural == "jobs" && before == nullptr) job_created(*after);
     // What somebody else deleted may be made again.
-    if (kind.plural == "jobs" && after == nullptr && (!operator_is_acting || is_begun_anew(*before)))
+    if (kind.plural == "jobs" && after == nullptr && !operator_is_acting)
         jobs_made_.erase(attempt_of(*before));
     if (kind.plural == "cronjobs" && before != nullptr && after != nullptr) cron_job_changed(*before, *after);
     if (kind.plural == "databaserestores" && after != nullptr) restore_changed(before, after);

@@ -84,7 +84,6 @@ private:
     void check_repository(const json& job);
     void cleanup_begins(const json& job);
     void check_database(const json& job);
-    bool is_begun_anew(const json& job) const;
     void undo_exchanges(const Database& live, const Database& returning, const std::string& uid);
     void data_is_in_place(const resources::DatabaseRestore& restore, const Volume& volume);
     void kept_is_there(const resources::DatabaseRestore& restore);

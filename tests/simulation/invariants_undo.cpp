@@ -35,14 +35,6 @@ void Invariants::check_database(const json& job) {
                "\", and not \"" + wanted_database + "\"");
 }
 
-// A cleanup has no count but its Jobs': where the only one was given up and removed, the next is the first.
-bool Invariants::is_begun_anew(const json& job) const {
-    const auto request = request_of(job);
-    const auto made = resources::time_at(job, "metadata.creationTimestamp");
-    return request && request->step == "cleanup" && resources::list_at(job, "status.conditions").empty() &&
-           made && base::seconds_between(*made, clock_.now()) > 900;
-}
-
 bool Invariants::is_needed_by_an_undo(const std::string& name) const {
     for (const auto& [key, volume] : volumes_) {
         const auto& journal = volume.journal;

@@ -153,14 +153,36 @@ TEST(Recovery, TheSegmentThatIsReplayedStandsInAProcesssTitle) {
 
 TEST(Recovery, HowMuchIsReplayedIsToldByTheSegment) {
     const ReplayRange range{0x2F0000000, 0x310000000, 16 << 20};
-    EXPECT_EQ(replayed_percent(range, "0000000100000002000000F1"), 3);
-    EXPECT_EQ(replayed_percent(range, "000000010000000300000000"), 50);
-    EXPECT_EQ(replayed_percent(range, "000000010000000900000000"), 100)
+    EXPECT_EQ(replayed_percent(range, {"0000000100000002000000F1", ""}), 3);
+    EXPECT_EQ(replayed_percent(range, {"000000010000000300000000", ""}), 50);
+    EXPECT_EQ(replayed_percent(range, {"000000010000000900000000", ""}), 100)
         << "it goes on for longer than was known";
-    EXPECT_EQ(replayed_percent(range, "000000010000000100000000"), 0);
-    EXPECT_EQ(replayed_percent(range, "00000001000000030000000X"), std::nullopt);
-    EXPECT_EQ(replayed_percent({}, "000000010000000300000000"), std::nullopt);
-    EXPECT_EQ(replayed_percent({5, 0, 16 << 20}, "000000010000000300000000"), std::nullopt);
+    EXPECT_EQ(replayed_percent(range, {"000000010000000100000000", ""}), 0);
+    EXPECT_EQ(replayed_percent(range, {"00000001000000030000000X", ""}), std::nullopt);
+    EXPECT_EQ(replayed_percent({}, {"000000010000000300000000", ""}), std::nullopt);
+    EXPECT_EQ(replayed_percent({5, 0, 16 << 20}, {"000000010000000300000000", ""}), std::nullopt);
+}
+
+TEST(Recovery, HowMuchIsReplayedUpToATimeIsToldByTheTimesOfItsTransactions) {
+    ReplayRange range{0x2F0000000, 0x310000000, 16 << 20, base::parse_time("2026-11-22T10:00:00Z"),
+                      base::parse_time("2026-11-22T11:00:00Z")};
+    const std::string segment = "0000000100000002000000F1";
+    EXPECT_EQ(replayed_percent(range, {segment, "2026-11-22T10:45:00.5Z"}), 75);
+    EXPECT_EQ(replayed_percent(range, {segment, "2026-11-22T09:59:00Z"}), 0) << "while the backup was made";
+    EXPECT_EQ(replayed_percent(range, {segment, "2026-11-22T11:00:01Z"}), 100);
+    EXPECT_EQ(replayed_percent(range, {segment, ""}), 3) << "a segment without a transaction";
+    range.from_time = range.to_time;
+    EXPECT_EQ(replayed_percent(range, {segment, "2026-11-22T11:00:00Z"}), std::nullopt);
+}
+
+TEST(Recovery, SaysWhereItIsAndWhereItGoes) {
+    const ReplayRange range{0, 0, 16 << 20};
+    const std::string segment = "0000000100000002000000F1";
+    EXPECT_EQ(to_text(range, {segment, "2026-11-22T10:00:00.5Z"}, "2026-11-22T11:00:00Z"),
+              "at 2/F1000000, 2026-11-22T10:00:00.5Z, up to 2026-11-22T11:00:00Z");
+    EXPECT_EQ(to_text(range, {segment, ""}, "transaction 742"), "at 2/F1000000, up to transaction 742");
+    EXPECT_EQ(to_text({}, {segment, ""}, "transaction 742"),
+              "in segment " + segment + ", up to transaction 742");
 }
 
 TEST(WalCommits, AreTakenFromWhatPgWaldumpPrints) {

@@ -95,10 +95,10 @@ TEST(Server, keeps_what_a_running_restore_was_started_with) {
 
 decide::ServerWorld with_previous_data(int64_t expires_in_seconds) {
     decide::ServerWorld world = a_server_world();
+    world.server.status = server_status_after(world);
     world.server.status.history.push_back({"bring-it-back", restore_uid, "Succeeded", "", noon,
                                            "dbrestore_old_11111111", 7,
                                            noon + std::chrono::seconds(expires_in_seconds)});
-    world.server.status = server_status_after(world);
     return world;
 }
 
@@ -117,7 +117,7 @@ TEST(Server, drops_previous_data_when_it_has_expired_and_not_before) {
     const auto early = decide::decide_server(with_previous_data(60));
     EXPECT_EQ(told(early), "");
     EXPECT_LE(*early.look_again_after, std::chrono::milliseconds(60001));
-    EXPECT_EQ(told(decide::decide_server(with_previous_data(0))), "CreateJob(cleanup)");
+    EXPECT_EQ(told(decide::decide_server(with_previous_data(0))), "SaveServer CreateJob(cleanup)");
     auto cached = with_previous_data(0);
     cached.fresh = false;
     EXPECT_EQ(told(decide::decide_server(cached)), "LookFresh")
@@ -143,7 +143,7 @@ TEST(Server, removes_kept_files_on_the_volume_as_their_owner) {
     EXPECT_EQ(resources::server_from_json({{"status", to_json(world.server.status)}}).status.history[0],
               entry);
     const auto plan = decide::decide_server(world);
-    ASSERT_EQ(told(plan), "CreateJob(cleanup)");
+    ASSERT_EQ(told(plan), "SaveServer CreateJob(cleanup)");
     const auto& pod = find_action<decide::CreateJob>(plan)->manifest["spec"]["template"]["spec"];
     EXPECT_EQ(pod["securityContext"]["runAsUser"], 1001);
     EXPECT_EQ(pod["securityContext"]["runAsGroup"], 1002);
@@ -155,7 +155,7 @@ TEST(Server, removes_kept_files_on_the_volume_as_their_owner) {
 
     auto down = world;
     down.pods.clear();
-    EXPECT_EQ(told(decide::decide_server(down)), "CreateJob(cleanup)");
+    EXPECT_EQ(told(decide::decide_server(down)), "SaveServer CreateJob(cleanup)");
     auto good = world;
     good.jobs.push_back(a_cleanup_job(1, 5, true));
     good.reports[good.jobs[0].meta.name] = resources::AgentReport{{}, done(), false};
@@ -189,12 +189,14 @@ TEST(Server, forgets_previous_data_only_when_the_drop_is_reported) {
         << "no pod of it was let in";
     EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 5, true), &bad))), "")
         << "not at once again";
-    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 61, true), &bad))), "CreateJob(cleanup)");
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(1, 61, true), &bad))),
+              "SaveServer CreateJob(cleanup)");
     EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(5, 299, true), &bad))), "")
         << "ever more rarely";
-    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(5, 301, true), &bad))), "CreateJob(cleanup)");
+    EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(5, 301, true), &bad))),
+              "SaveServer CreateJob(cleanup)");
     EXPECT_EQ(told(decide::decide_server(with_job(a_cleanup_job(900, 3601, true), &bad))),
-              "CreateJob(cleanup)")
+              "SaveServer CreateJob(cleanup)")
         << "but at least every hour";
     const auto forgotten = with_job(a_cleanup_job(1, 5, true), &good);
     EXPECT_EQ(told(decide::decide_server(forgotten)), "SaveServer");
@@ -202,11 +204,36 @@ TEST(Server, forgets_previous_data_only_when_the_drop_is_reported) {
     EXPECT_FALSE(server_status_after(forgotten).history[0].expiration_time);
 }
 
+// Its Job may be gone: deleted by somebody, or since no pod of it was let in.
+TEST(Server, goes_on_with_a_cleanup_that_was_begun_under_another_number) {
+    for (const int64_t expires_in_seconds : {-60, 900}) {
+        decide::ServerWorld world = with_previous_data(expires_in_seconds);
+        world.server.status.history[0].cleanup_attempt = 3;
+        const auto plan = decide::decide_server(world);
+        ASSERT_EQ(told(plan), "SaveServer CreateJob(cleanup)")
+            << "the clock may have been set back since: " << expires_in_seconds;
+        EXPECT_EQ(find_action<decide::CreateJob>(plan)->manifest["metadata"]["name"],
+                  "dbr-11111111-cleanup-4");
+        const auto& saved = find_action<decide::SaveServer>(plan)->status;
+        EXPECT_EQ(saved.history[0].cleanup_attempt, 4);
+        EXPECT_EQ(resources::server_from_json({{"status", to_json(saved)}}).status.history[0],
+                  saved.history[0]);
+    }
+    decide::ServerWorld early = with_previous_data(900);
+    early.jobs.push_back(a_cleanup_job(1, 61, true));
+    EXPECT_EQ(told(decide::decide_server(early)), "SaveServer CreateJob(cleanup)")
+        << "a PostgresServer that was made anew remembers no number";
+}
+
 TEST(Server, an_edited_attempt_label_breaks_nothing) {
     decide::ServerWorld world = with_previous_data(0);
-    world.jobs.push_back(a_cleanup_job(1, 5, false));
-    world.jobs[0].meta.labels[decide::attempt_label] = "99999999999999999999999999";
-    EXPECT_NO_THROW(decide::decide_server(world));
+    world.jobs.push_back(a_cleanup_job(1, 5000, true));
+    for (const char* label : {"99999999999999999999999999", "9223372036854775807", "-7", "", "many"}) {
+        world.jobs[0].meta.labels[decide::attempt_label] = label;
+        const auto plan = decide::decide_server(world);
+        ASSERT_EQ(told(plan), "SaveServer CreateJob(cleanup)") << label;
+        EXPECT_EQ(find_action<decide::SaveServer>(plan)->status.history[0].cleanup_attempt, 1) << label;
+    }
 }
 
 resources::DatabaseRestore ended(const char* name, Phase phase, int64_t minute, bool keeps) {
@@ -239,6 +266,31 @@ TEST(History, of_a_server_that_was_made_anew_comes_from_its_restores) {
     world.server.status = status;
     world.ended.push_back(ended("older", Phase::succeeded, -1, true));
     EXPECT_EQ(server_status_after(world).history, status.history) << "what it remembers is not added to";
+}
+
+TEST(History, of_a_server_that_was_made_anew_forgets_what_came_back_also_where_the_clock_was_set_back) {
+    const auto undo = [](const char* name, int64_t minute, const char* source) {
+        auto restore = ended(name, Phase::succeeded, minute, true);
+        restore.spec.type = "Undo";
+        restore.status.source_name = source;
+        return restore;
+    };
+    auto first = ended("first", Phase::succeeded, 9, true);
+    first.status.replaced_database = "shop";
+    decide::ServerWorld world = a_server_world();
+    world.server.status = {};
+    world.ended = {undo("undo", 2, "dbrestore_old_first"), undo("undo-of-it", 3, "dbrestore_old_undo"),
+                   first};
+    const auto history = server_status_after(world).history;
+    ASSERT_EQ(history.size(), 3u);
+    for (const auto& entry : history)
+        EXPECT_EQ(entry.keeps_data(), entry.restore == "undo-of-it") << entry.restore;
+    EXPECT_EQ(history[0].database, "shop");
+    // One that was taken back brought nothing.
+    world.ended[0].status.previous_data.reset();
+    world.ended.erase(world.ended.begin() + 1);
+    world.ended[0].status.phase = Phase::cancelled;
+    EXPECT_TRUE(server_status_after(world).history.back().keeps_data());
 }
 
 TEST(History, makes_room_without_forgetting_databases_that_must_still_be_dropped) {

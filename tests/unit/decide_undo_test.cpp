@@ -24,10 +24,13 @@ WorldBuilder an_undo(std::vector<resources::HistoryEntry> history) {
 
 TEST(Undo, takes_the_newest_data_that_is_kept_and_says_why_it_takes_no_other) {
     const std::string refused = "SaveRestore(Failed) Speak(";
+    auto being_removed = entry("the-mistake", "dbrestore_old_1");
+    being_removed.cleanup_attempt = 1;
     check({
         {"kept", an_undo({entry("the-mistake", "dbrestore_old_1")}), "SaveRestore(Queued) Speak(Queued)"},
         {"it has not ended yet", an_undo({}), "SaveRestore(Pending)", "RestoreNotFound", "the-mistake"},
         {"expired", an_undo({entry("the-mistake", "")}), refused + "PreviousDataGone)", "PreviousDataGone"},
+        {"being removed", an_undo({being_removed}), refused + "PreviousDataGone)", "PreviousDataGone"},
         {"another came after it", an_undo({entry("the-mistake", "dbrestore_old_1"), entry("later", "")}),
          refused + "NotTheNewest)", "NotTheNewest", "later"},
     });
