@@ -408,8 +408,10 @@ void Invariants::restore_vanished(const DatabaseRestore& restore) {
     if (server == nullptr || text_at(*server, "status.activeRestore.uid") != restore.meta.uid) return;
     if (const Volume* volume = volume_of(restore.spec.server_name, restore.meta.namespace_name)) {
         const auto at = volume->databases.find("shop");
-        if (at != volume->databases.end() && at->second.placed_by == restore.meta.uid)
+        if (at != volume->databases.end() && at->second.placed_by == restore.meta.uid) {
             in_place_[restore.spec.server_name + "/" + restore.meta.name] = restore.meta.uid;
+            vanished_in_place_.insert(restore.meta.uid);
+        }
     }
     const auto a_day_from_now = clock_.now() + std::chrono::hours(24);
     keep(restore, is_final(restore.status.phase) ? base::Time{} : a_day_from_now, a_day_from_now);

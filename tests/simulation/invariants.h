@@ -127,6 +127,7 @@ private:
     std::map<std::string, std::string> succeeded_;  // server/name → UID
     std::map<std::string, std::string> in_place_;   // the same, of whoever ended with its data being served
     std::map<std::string, std::string> undoes_;     // UID of an Undo → server/name
+    std::set<std::string> vanished_in_place_;       // UIDs of those whose data was served when they vanished
     std::map<std::string, std::string> replaced_;   // UID → who had made the data that its commit replaced
     std::map<std::string, uint64_t> queued_at_;     // UID → the version that put it into the queue
     std::set<std::string> passed_live_;             // UIDs of restores whose check through the network passed
