@@ -4,6 +4,7 @@ import uuid
 
 import pytest
 
+import release
 import restores
 from pgbackrest_repository import archiving_shop
 from support.kubectl import wait_for
@@ -43,6 +44,19 @@ def test_passwords_are_those_of_then_until_an_undo_brings_all_that_was_back(shop
     assert back.status["previousData"]["available"]
     assert not restore.status["previousData"]["available"]
     assert shop.timeline() == timeline + 2, "no timeline is gone on with after another was archived"
+    shop.must_archive()
+
+
+def test_all_that_was_comes_back_also_where_the_operator_was_installed_anew_since(operator, shop):
+    point = shop.pass_a_point()
+    before = shop.fingerprint()
+    restore = restores.to_point_in_time(shop, point.time).must_succeed()
+    shop.must_be_at(point)
+    release.uninstall(shop.namespace)
+    back = restores.undo(restore)
+    release.install(shop.namespace)
+    back.must_succeed()
+    shop.must_hold(before, but_unlogged=True)
     shop.must_archive()
 
 
