@@ -94,9 +94,7 @@ TEST_F(AgentControlFile, TheSpoiledFilesComeBackAsTheyWere) {
 TEST_F(AgentControlFile, AnUndoBringsBackWhatIsKeptWhereTodaysIsSpoiled) {
     write_rows(20);
     const std::string time = committed_at(10);
-    stop_server();
-    restore_to(at_time(time), "a-1");
-    start_server();
+    restore_running_to(at_time(time), "a-1");
     archive_all();
     stop_server();
     spoil("spoiled");

@@ -18,9 +18,7 @@ TEST_F(AgentPointInTime, TheLastRowAtTheTimeIsThereAndTheNextIsNot) {
     write_rows(60);
     const std::string time = committed_at(40), next = committed_at(41);
     ASSERT_LT(time, next);
-    stop_server();
-    restore_to(at_time(time), "a-1");
-    start_server();
+    restore_running_to(at_time(time), "a-1");
     EXPECT_EQ(last_row(), 40);
     EXPECT_EQ(sql("SELECT count(*) FROM rows"), "40") << "and all before it";
     EXPECT_EQ(timeline(), 2);
@@ -109,9 +107,7 @@ TEST_F(AgentPointInTime, NothingIsArchivedFromTheCopyBeforeItsCommitAndNothingIs
     EXPECT_TRUE(archived(2).contains("00000002.history"));
     // That nothing is missing is shown by what can be restored from it.
     const std::string later = committed_at(23);
-    stop_server();
-    restore_to(at_time(later), "a-2");
-    start_server();
+    restore_running_to(at_time(later), "a-2");
     EXPECT_EQ(last_row(), 23);
     EXPECT_EQ(timeline(), 3);
 }
@@ -146,18 +142,14 @@ TEST_F(AgentPointInTime, ACommitThatNobodyWasServedIsTakenBackOnTheOldTimeline) 
     EXPECT_EQ(last_row(), 30);
     EXPECT_EQ(timeline(), 1);
     EXPECT_FALSE(fs::exists(data_directory() + "/.dbrestore/beside-" + restore_uid_));
-    stop_server();
-    restore_to(at_time(time), "a-2");
-    start_server();
+    restore_running_to(at_time(time), "a-2");
     EXPECT_EQ(last_row(), 10);
 }
 
 TEST_F(AgentPointInTime, AfterAServerRanOnTheCopyTheOldFilesComeBackOnATimelineAboveAll) {
     write_rows(30);
     const std::string time = committed_at(10), later = committed_at(25);
-    stop_server();
-    restore_to(at_time(time));
-    start_server();
+    restore_running_to(at_time(time));
     write_rows(2);
     archive_all();
     stop_server();
@@ -177,9 +169,7 @@ TEST_F(AgentPointInTime, AfterAServerRanOnTheCopyTheOldFilesComeBackOnATimelineA
     EXPECT_TRUE(archived(3).contains("00000003.history"));
     write_rows(3);
     const std::string after = committed_at(last + 2);
-    stop_server();
-    restore_to(at_time(after), "a-2");
-    start_server();
+    restore_running_to(at_time(after), "a-2");
     EXPECT_EQ(last_row(), last + 2);
     EXPECT_EQ(timeline(), 4);
     EXPECT_LT(later, newest);
@@ -192,9 +182,7 @@ TEST_F(AgentPointInTime, ThePasswordIsThatOfThenUnlessTheSecretsIsWanted) {
     const std::string secret = folder() + "/secret/password", user = folder() + "/secret/username";
     std::ofstream(user, std::ios::trunc) << "app";
     std::ofstream(secret, std::ios::trunc) << "of today";
-    stop_server();
-    restore_to(at_time(time), "a-1");
-    start_server();
+    restore_running_to(at_time(time), "a-1");
     const auto live = [&] {
         auto asked = request_for("verify", at_time(time));
         asked.host = "127.0.0.1";
@@ -225,27 +213,19 @@ TEST_F(AgentPointInTime, ThePasswordIsThatOfThenUnlessTheSecretsIsWanted) {
 TEST_F(AgentPointInTime, PointsBeforeBetweenAndAfterEarlierRestoresStayReachableByTheirTimeAlone) {
     write_rows(30);
     const std::string first = committed_at(10), abandoned = committed_at(20);
-    stop_server();
-    restore_to(at_time(first), "a-1");
-    start_server();
+    restore_running_to(at_time(first), "a-1");
     write_rows(20);  // 11 to 30, once more
     const std::string between = committed_at(25);
-    stop_server();
-    restore_to(at_time(abandoned), "a-2");
-    start_server();
+    restore_running_to(at_time(abandoned), "a-2");
     EXPECT_EQ(last_row(), 20) << "a time before the first restore";
     EXPECT_EQ(committed_at(20), abandoned);
     EXPECT_EQ(timeline(), 3);
-    stop_server();
-    restore_to(at_time(between), "a-3");
-    start_server();
+    restore_running_to(at_time(between), "a-3");
     EXPECT_EQ(last_row(), 25);
     EXPECT_EQ(committed_at(25), between);
     EXPECT_EQ(committed_at(10), first);
     EXPECT_EQ(timeline(), 4);
-    stop_server();
-    restore_to(at_time(first), "a-4");
-    start_server();
+    restore_running_to(at_time(first), "a-4");
     EXPECT_EQ(last_row(), 10);
     EXPECT_EQ(timeline(), 5);
 }
@@ -312,9 +292,7 @@ TEST_F(AgentPointInTime, ATimeAfterTheLastCommitIsReachedWhereTheServerCouldBeAs
     auto quiesce = request_for("quiesce", at_time(now));
     quiesce.host = "127.0.0.1";
     EXPECT_TRUE(run(quiesce).is_done());
-    stop_server();
-    restore_to(at_time(now));
-    start_server();
+    restore_running_to(at_time(now));
     EXPECT_EQ(last_row(), 10);
     EXPECT_EQ(timeline(), 2);
 }
@@ -382,6 +360,40 @@ TEST_F(AgentPointInTime, ConfigurationIsTodaysAndTheBackupsOwnWorkFolderIsLeftOu
     std::ifstream rules(data_directory() + "/pg_hba.conf");
     const std::string text{std::istreambuf_iterator<char>(rules), {}};
     EXPECT_NE(text.find("# today's"), std::string::npos);
+}
+
+// As in layouts whose entrypoint writes the configuration to a place that only the database's own pod has.
+TEST_F(AgentPointInTime, AConfigurationThatLiesElsewhereIsHonouredAsFarAsThePodTellsIt) {
+    stop_server();
+    for (const char* name : {"/postgresql.conf", "/pg_hba.conf", "/pg_ident.conf"})
+        fs::rename(data_directory() + name, folder() + name);
+    const std::vector<std::string> configuration{"--config-file=" + folder() + "/postgresql.conf",
+                                                 "--hba-file=" + folder() + "/pg_hba.conf",
+                                                 "--ident-file=" + folder() + "/pg_ident.conf"};
+    start_server(configuration);
+    back_up();
+    write_rows(4);
+    const std::string time = committed_at(3);
+    stop_server();
+    const auto run_there = [&](const std::string& step) {
+        auto asked = request_for(step, at_time(time));
+        asked.server_arguments = {"--config-file=/opt/nowhere/postgresql.conf", "-c",
+                                  "shared_preload_libraries=pg_stat_statements"};
+        return run(asked);
+    };
+    const AgentRun prepared = run_there("prepare");
+    ASSERT_TRUE(prepared.is_done()) << to_text(prepared);
+    const std::string copy = data_directory() + "/.dbrestore/beside-" + restore_uid_;
+    EXPECT_TRUE(fs::exists(copy + "/pg_stat/pg_stat_statements.stat"))
+        << "which the library writes at the end";
+    for (const char* step : {"verify", "commit"}) {
+        const AgentRun ran = run_there(step);
+        ASSERT_TRUE(ran.is_done()) << step << ": " << to_text(ran);
+    }
+    EXPECT_FALSE(fs::exists(data_directory() + "/postgresql.conf"));
+    start_server(configuration);
+    EXPECT_EQ(last_row(), 3);
+    archive_all();
 }
 
 TEST_F(AgentPointInTime, CleanupRemovesTheOldFilesOfWhatWasCommittedAndNothingElse) {

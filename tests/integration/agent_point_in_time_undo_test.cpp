@@ -13,9 +13,7 @@ class AgentPointInTimeUndo : public PointInTimeTest {};
 TEST_F(AgentPointInTimeUndo, IsUndoneAndRedoneWithAllRowsOfTheTimelinesThatWereLeft) {
     write_rows(30);
     const std::string time = committed_at(10);
-    stop_server();
-    restore_to(at_time(time), "a-1");
-    start_server();
+    restore_running_to(at_time(time), "a-1");
     write_rows(5);
     archive_all();
     stop_server();
@@ -31,14 +29,10 @@ TEST_F(AgentPointInTimeUndo, IsUndoneAndRedoneWithAllRowsOfTheTimelinesThatWereL
     write_rows(5);
     archive_all();
     const std::string newest = committed_at(38);
-    stop_server();
-    undo("a-2", "a-3");
-    start_server();
+    undo_running("a-2", "a-3");
     EXPECT_EQ(last_row(), 15) << "redone";
     EXPECT_EQ(timeline(), 4);
-    stop_server();
-    restore_to(at_time(newest), "a-4");
-    start_server();
+    restore_running_to(at_time(newest), "a-4");
     EXPECT_EQ(last_row(), 38) << "of the backup and the timeline that were live then";
     EXPECT_EQ(timeline(), 5);
 }
@@ -46,9 +40,7 @@ TEST_F(AgentPointInTimeUndo, IsUndoneAndRedoneWithAllRowsOfTheTimelinesThatWereL
 TEST_F(AgentPointInTimeUndo, AnUndoThatIsTakenBackGivesTheKeptFilesBack) {
     write_rows(30);
     const std::string time = committed_at(10), early = committed_at(5);
-    stop_server();
-    restore_to(at_time(time), "a-1");
-    start_server();
+    restore_running_to(at_time(time), "a-1");
     write_rows(5);
     archive_all();
     stop_server();
@@ -69,9 +61,7 @@ TEST_F(AgentPointInTimeUndo, AnUndoThatIsTakenBackGivesTheKeptFilesBack) {
     EXPECT_EQ(last_row(), 5);
     EXPECT_EQ(timeline(), 4);
     archive_all();
-    stop_server();
-    undo("a-1", "a-4");
-    start_server();
+    undo_running("a-1", "a-4");
     EXPECT_EQ(last_row(), 30);
     EXPECT_EQ(timeline(), 5);
 }
@@ -79,14 +69,10 @@ TEST_F(AgentPointInTimeUndo, AnUndoThatIsTakenBackGivesTheKeptFilesBack) {
 TEST_F(AgentPointInTimeUndo, AnUndoThatWasServedIsTakenBackOnATimelineAboveAll) {
     write_rows(20);
     const std::string time = committed_at(10);
-    stop_server();
-    restore_to(at_time(time), "a-1");
-    start_server();
+    restore_running_to(at_time(time), "a-1");
     write_rows(2);
     archive_all();
-    stop_server();
-    undo("a-1", "a-2");
-    start_server();
+    undo_running("a-1", "a-2");
     archive_all();
     stop_server();
     EXPECT_TRUE(run_undo("rollback", "a-1").is_done());

@@ -72,9 +72,7 @@ TEST_F(AgentReachable, EachTimelineTellsFromWhereItForkedAndWhenItWasLive) {
     const std::string earliest = points().earliest, end_of_first = committed_at(20);
     EXPECT_LE(*base::parse_time(earliest), *base::parse_time(committed_at(1))) << "the end of the backup";
     EXPECT_TRUE(points().timelines[0].live_to.empty()) << "it is live";
-    stop_server();
-    restore_to(at_time(target));
-    start_server();
+    restore_running_to(at_time(target));
     archive_all();
     EXPECT_GE(points().latest, target) << "also where nothing was committed since";
     const std::string begin = committed_at(write_rows(1)), end = committed_at(write_rows(4));
@@ -97,9 +95,7 @@ TEST_F(AgentReachable, PointsStayReachableThroughRestoresUndoBackupAndExpire) {
     write_rows(30);
     const std::string first = committed_at(10), before_first = committed_at(5);
     const auto restored = [&](const std::string& time, const std::string& uid, int64_t row) {
-        stop_server();
-        restore_to(at_time(time), uid);
-        start_server();
+        restore_running_to(at_time(time), uid);
         EXPECT_EQ(last_row(), row) << uid;
         archive_all();
         return last_row() == row;
@@ -112,9 +108,7 @@ TEST_F(AgentReachable, PointsStayReachableThroughRestoresUndoBackupAndExpire) {
     ASSERT_TRUE(restored(before_first, "a-3", 5)) << "before the first";
     write_rows(2);
     archive_all();
-    stop_server();
-    undo("a-3", "a-4");
-    start_server();
+    undo_running("a-3", "a-4");
     EXPECT_EQ(last_row(), 30) << "25 and the five since";
     const std::string undone = committed_at(30);
     archive_all();
@@ -186,9 +180,7 @@ TEST_F(AgentReachable, OfAServerThatDoesNotRunATimeAfterItsLastTransactionIsRefu
 TEST_F(AgentReachable, ATimeThatTwoTimelinesClaimMustSayWhichOne) {
     write_rows(5);
     const std::string target = committed_at(3);
-    stop_server();
-    restore_to(at_time(target), "a-1");
-    start_server();
+    restore_running_to(at_time(target), "a-1");
     write_rows(2);
     archive_all();
     // As if the clock had been set back before the restore.

@@ -129,6 +129,12 @@ void PointInTimeTest::restore_to(const resources::PointInTime& target, const std
     }
 }
 
+void PointInTimeTest::restore_running_to(const resources::PointInTime& target, const std::string& uid) {
+    stop_server();
+    restore_to(target, uid);
+    start_server();
+}
+
 resources::AgentRequest PointInTimeTest::request_to_undo(const std::string& step,
                                                          const std::string& undone_uid) const {
     resources::PointInTime end;
@@ -146,6 +152,12 @@ void PointInTimeTest::undo(const std::string& undone_uid, const std::string& uid
         const AgentRun ran = run_undo(step, undone_uid);
         ASSERT_TRUE(ran.is_done()) << step << ": " << to_text(ran);
     }
+}
+
+void PointInTimeTest::undo_running(const std::string& undone_uid, const std::string& uid) {
+    stop_server();
+    undo(undone_uid, uid);
+    start_server();
 }
 
 bool PointInTimeTest::keeps_files(const std::string& uid) const {

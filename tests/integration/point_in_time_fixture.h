@@ -39,6 +39,9 @@ protected:
     void restore_to(const resources::PointInTime& target, const std::string& uid = "a-1");
     // What the restore of `undone_uid` keeps comes back, by all steps of another one of this UID.
     void undo(const std::string& undone_uid, const std::string& uid);
+    // The same of a server that runs, and runs again afterwards.
+    void restore_running_to(const resources::PointInTime& target, const std::string& uid = "a-1");
+    void undo_running(const std::string& undone_uid, const std::string& uid);
     resources::AgentRequest request_to_undo(const std::string& step, const std::string& undone_uid) const;
     AgentRun run_undo(const std::string& step, const std::string& undone_uid) {
         return run(request_to_undo(step, undone_uid));
