@@ -13,6 +13,8 @@ from support.kubectl import kubectl, run, wait_for
 
 NODE_ADDRESS = "10.231.0.1"
 API_SERVER_PORT = 6443
+# After a bad day the cluster itself needs minutes until it starts pods again.
+PATIENCE_SECONDS = 240
 
 
 def wait_for_api_server():
@@ -37,8 +39,7 @@ def step_by_step(restore, steps):
         for step in steps:
             traps.set(uid, step)
         for step in steps:
-            # After a bad day the cluster itself needs a minute until it starts pods again.
-            agent = traps.wait(uid, step, timeout_seconds=240)
+            agent = traps.wait(uid, step, PATIENCE_SECONDS)
             restore.wait_for_phase(PHASES[step])
             yield step, agent
 
@@ -51,6 +52,7 @@ def must_have_run_each_step_once(restore):
 
 def must_have_restored(shop, restore, copies):
     """Whatever happened: it has succeeded, by running each step once, and nothing of it is left."""
+    restore.wait_until_ended(PATIENCE_SECONDS)
     restores.must_be_as_the_status_says(shop, restore, copies)
     restore.must_have("Succeeded")
     must_have_run_each_step_once(restore)

@@ -5,7 +5,7 @@ import time
 import pytest
 
 import restores
-from bad_days import must_have_restored, must_have_run_each_step_once, step_by_step, without
+from bad_days import PATIENCE_SECONDS, must_have_restored, must_have_run_each_step_once, step_by_step, without
 from every_step import ENGINES, PHASES, STEPS, shops_for
 from processes import Traps
 
@@ -41,12 +41,13 @@ def test_while_rolling_back(shop):
     with Traps() as traps:
         traps.set(restore.uid, "prepare")
         traps.set(restore.uid, "rollback")
-        agent = traps.wait(restore.uid, "prepare")
+        agent = traps.wait(restore.uid, "prepare", PATIENCE_SECONDS)
         restore.cancel()
         agent.resume()
-        agent = traps.wait(restore.uid, "rollback")
+        agent = traps.wait(restore.uid, "rollback", PATIENCE_SECONDS)
     restore.wait_for_phase(PHASES["rollback"])
     strike(agent)
+    restore.wait_until_ended(PATIENCE_SECONDS)
     restores.must_be_as_the_status_says(shop, restore, copies)
     restore.must_have("Cancelled")
     must_have_run_each_step_once(restore)
