@@ -59,7 +59,9 @@ LedgerEntry ended_now(const std::string& restore_name, const std::string& restor
     return {restore_name, restore_uid, base::format_time(base::SystemClock{}.now()), false};
 }
 
-std::optional<AgentResult> remember_end(const Work& work) {
+std::optional<AgentResult> end_here(Work& work) {
+    work.folder.free_ballast();  // where the disk did not let go of it at first
+    if (auto failure = save_journal(work, Journal::State::rolled_back)) return failure;
     const LedgerEntry entry = ended_now(work.journal->restore_name, work.journal->restore_uid);
     if (auto added = work.folder.add_to_ledger(entry); !added)
         return from_error("LedgerNotWritten", added.error());
@@ -73,8 +75,7 @@ AgentResult take_copy_back(const Context& context, Work& work) {
     }
     if (auto shown = work.tree.show(); !shown) return from_error("VolumeLayout", shown.error());
     if (auto cleared = clear_beside(work); !cleared) return from_error("RollbackIncomplete", cleared.error());
-    if (auto failure = save_journal(work, State::rolled_back)) return *failure;
-    if (auto failure = remember_end(work)) return *failure;
+    if (auto failure = end_here(work)) return *failure;
     return done();
 }
 
@@ -108,8 +109,7 @@ AgentResult take_back(const Context& context, Work& work) {
                          "the files are in their place, but the databases could not be renamed back: " +
                              to_text(cleaned.error()));
     }
-    if (auto failure = save_journal(work, Journal::State::rolled_back)) return *failure;
-    if (auto failure = remember_end(work)) return *failure;
+    if (auto failure = end_here(work)) return *failure;
     if (!cleaned) {
         return done("the files are in their place; the unfinished database \"" + work.journal->new_database +
                     "\" may be left: " + to_text(cleaned.error()));
