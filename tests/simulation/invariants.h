@@ -87,6 +87,8 @@ private:
     void undo_exchanges(const Database& live, const Database& returning, const std::string& uid);
     void data_is_in_place(const resources::DatabaseRestore& restore, const Volume& volume);
     void kept_is_there(const resources::DatabaseRestore& restore);
+    bool is_being_removed(const std::string& restore_uid) const;
+    void nothing_is_being_removed();
     bool is_needed_by_an_undo(const std::string& name) const;
     void restore_changed(const json* before, const json* after);
     void restore_ended(const resources::DatabaseRestore& restore);

@@ -57,6 +57,7 @@ void Invariants::check_at_rest() {
 void Invariants::check_expired() {
     if (namespace_deleted) return;
     for (const auto& name : overdue()) broken("I3: old data " + name + " is kept for ever");
+    nothing_is_being_removed();
 }
 
 void Invariants::check_restore_at_rest(const resources::DatabaseRestore& restore) {

@@ -7,6 +7,8 @@
 namespace dbrestore::simulation {
 
 using resources::DatabaseRestore;
+using resources::list_at;
+using resources::present_at;
 using resources::text_at;
 
 void Invariants::round_begins(size_t number) {
@@ -77,12 +79,30 @@ void Invariants::kept_is_there(const DatabaseRestore& restore) {
         if (undone == restore.spec.server_name + "/" + restore.meta.name && vanished_in_place_.contains(uid))
             return;
     }
-    // Dropped by a Job that could not tell it: only a server that runs can be asked once more.
+    if (!volume->databases.contains(kept_name(restore.meta.uid)) && !is_being_removed(restore.meta.uid))
+        broken("I3: " + restore.meta.name + " tells of old data that is not kept");
+}
+
+// A Job that has dropped it may not have been able to tell: the next one does.
+bool Invariants::is_being_removed(const std::string& restore_uid) const {
+    for (const auto& [key, server] : store_.all("postgresservers").objects) {
+        for (const auto& entry : list_at(server.document, "status.history")) {
+            if (text_at(entry, "uid") == restore_uid && present_at(entry, "previousData.cleanupAttempt"))
+                return true;
+        }
+    }
+    return false;
+}
+
+// A day later that has ended: where a server runs that can be asked.
+void Invariants::nothing_is_being_removed() {
     for (const auto& [key, workload] : store_.all("statefulsets").objects) {
         if (resources::integer_at(workload.document, "spec.replicas", 1) == 0) return;
     }
-    if (!volume->databases.contains(kept_name(restore.meta.uid)))
-        broken("I3: " + restore.meta.name + " tells of old data that is not kept");
+    for (const auto& [key, restore] : store_.all("databaserestores").objects) {
+        if (is_being_removed(text_at(restore.document, "metadata.uid")))
+            broken("I5: the old data of " + key.name + " is being removed for ever");
+    }
 }
 
 }  // namespace dbrestore::simulation
