@@ -53,7 +53,6 @@ def test_it_gives_up_after_two_attempts_and_the_old_data_is_served_again(shop, d
     assert "unable to connect" in restore.message()
     attempts = [job for job in restore.jobs() if job["metadata"]["labels"]["dbrestore.dev/step"] == "prepare"]
     assert len(attempts) == 2
-    assert restore.status["downtimeSeconds"] < 90
 
 
 def test_once_it_is_back_the_next_restore_works(shop):
