@@ -77,7 +77,7 @@ void People::bring_dump_claim() {
 void People::make_server() {
     if (const json* there = store_.find("postgresservers", the_server); there != nullptr) {
         // Deleted twice before it was gone, it is made anew once.
-        if (present_at(*there, "metadata.deletionTimestamp")) later(60, [this] { make_server(); });
+        if (resources::present_at(*there, "metadata.deletionTimestamp")) later(60, [this] { make_server(); });
         return;
     }
     store_.create("postgresservers", {{"metadata", meta_of(the_server)}, {"spec", server_spec()}});
