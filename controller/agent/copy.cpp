@@ -152,13 +152,9 @@ std::optional<AgentResult> reset_password(const Context& context, Session& sessi
 
 // Of a timeline that was left, where it ends is not known.
 ReplayRange range_of(const RecoveryPlan& plan) {
-    const auto target = lsn_from_text(plan.target.lsn);
-    const bool is_live = plan.timeline.id == plan.live_timeline;
-    return {plan.set.start_lsn,
-            target    ? *target
-            : is_live ? plan.live_lsn
-                      : 0,
-            plan.wal_segment_bytes, certain_end(plan.set), base::parse_time(plan.target.time)};
+    const uint64_t end = plan.timeline.id == plan.live_timeline ? plan.live_lsn : 0;
+    return {plan.set.start_lsn, lsn_from_text(plan.target.lsn).value_or(end), plan.wal_segment_bytes,
+            certain_end(plan.set), base::parse_time(plan.target.time)};
 }
 
 std::optional<AgentResult> replay(const Context& context, const Work& work, const RecoveryPlan& plan,

@@ -208,8 +208,8 @@ int64_t attempt_of(const resources::Job& job) {
     const std::string text = job.meta.label(attempt_label);
     int64_t attempt = 0;
     std::from_chars(text.data(), text.data() + text.size(), attempt);
-    // Anybody may edit a label.
-    return attempt > std::numeric_limits<int32_t>::max() ? 0 : std::max<int64_t>(attempt, 0);
+    // Anybody may edit a label; the next number must still be one that the API takes.
+    return attempt >= std::numeric_limits<int32_t>::max() ? 0 : std::max<int64_t>(attempt, 0);
 }
 
 bool is_of_server(const resources::ObjectMeta& meta) {

@@ -84,8 +84,8 @@ struct HistoryEntry {
     // Or the folder with all files of the server, and whom they belong to, until the cleanup has removed it.
     std::string previous_directory = {};
     std::optional<DataOwner> data_owner = {};
-    int64_t cleanup_attempt =
-        0;  // names the Job that removes it; from the first one on nothing brings it back
+    // Names the Job that removes it; from the first one on nothing brings it back.
+    int64_t cleanup_attempt = 0;
 
     bool keeps_data() const { return !previous_database.empty() || !previous_directory.empty(); }
     bool operator==(const HistoryEntry&) const = default;

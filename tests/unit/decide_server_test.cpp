@@ -228,7 +228,8 @@ TEST(Server, goes_on_with_a_cleanup_that_was_begun_under_another_number) {
 TEST(Server, an_edited_attempt_label_breaks_nothing) {
     decide::ServerWorld world = with_previous_data(0);
     world.jobs.push_back(a_cleanup_job(1, 5000, true));
-    for (const char* label : {"99999999999999999999999999", "9223372036854775807", "-7", "", "many"}) {
+    for (const char* label :
+         {"99999999999999999999999999", "9223372036854775807", "2147483647", "-7", "", "many"}) {
         world.jobs[0].meta.labels[decide::attempt_label] = label;
         const auto plan = decide::decide_server(world);
         ASSERT_EQ(told(plan), "SaveServer CreateJob(cleanup)") << label;
