@@ -28,6 +28,7 @@ Plan save_lock(const World& world, std::optional<resources::Fence> fence, const 
     lock.data_owner = restore.status.data_owner;
     lock.database = database_of(world);
     lock.point_in_time = is_physical(restore);
+    if (restore.status.phase == resources::Phase::starting && !lock.fence) lock.may_be_served = true;
     return {{SaveLock{std::move(lock)}}, why, false, 1000ms};
 }
 
@@ -104,6 +105,12 @@ std::optional<Plan> keep_at_rest(const World& world) {
     const auto& step = world.restore.status.step;
     const bool under_way = step && !step->job_uid.empty();
     return under_way ? std::nullopt : bring_to_rest(world);
+}
+
+Plan note_that_nobody_was_served(const World& world) {
+    resources::LockState lock = world.server->lock;
+    lock.may_be_served = false;
+    return {{SaveLock{std::move(lock)}}, "no pod became ready on the restored data", false, 1000ms};
 }
 
 // Fence down first, or the workload's pods would be refused.

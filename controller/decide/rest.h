@@ -23,6 +23,9 @@ std::optional<Plan> scale_down(const World& world);
 // The same for a phase that may have a Job under way: then only fence and size are kept up.
 std::optional<Plan> keep_at_rest(const World& world);
 
+// To be saved before anything is taken back, on a look at the database at rest.
+Plan note_that_nobody_was_served(const World& world);
+
 // Fence down, former size. Nothing where that holds.
 std::optional<Plan> let_run(const World& world);
 

@@ -76,6 +76,7 @@ Plan rolling_back(const World& world) {
     }
     const bool asked = begun && !status.step->job_uid.empty();
     if (auto plan = asked ? keep_at_rest(world) : bring_to_rest(world)) return *plan;
+    if (world.server->lock.may_be_served) return note_that_nobody_was_served(world);
     const auto rollback = run_step(world, {.name = "rollback",
                                            .subcommand = "rollback",
                                            .telling = "bringing the old data back",

@@ -61,8 +61,9 @@ DatabaseRestore vanished_holder(const resources::PostgresServer& server, base::T
     status.step = server.status.take_over;
     status.failure = resources::Failure{"RestoreVanished", "its object was taken away while it ran", false};
     if (server.lock.original_replicas) status.stop_time = status.step ? status.step->start_time : now;
-    // With the fence up its Jobs may have written.
-    if (server.lock.fence)
+    // With the fence up its Jobs may have written; but a rollback may just have raised it again, that had not
+    // begun to take anything back.
+    if (server.lock.fence && !server.lock.may_be_served)
         resources::set_condition(status.conditions, {"DatabaseStopped", Truth::yes, "Fenced", "", 0, now});
     return restore;
 }

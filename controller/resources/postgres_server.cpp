@@ -149,6 +149,7 @@ LockState lock_from_json(const nlohmann::json& status) {
     }
     lock.database = text_at(status, "activeRestore.database");
     lock.point_in_time = flag_at(status, "activeRestore.pointInTime");
+    lock.may_be_served = flag_at(status, "activeRestore.mayBeServed");
     for (const auto& item : list_at(status, "pausedCronJobs"))
         lock.paused.push_back({text_at(item, "name"), flag_at(item, "wasSuspended")});
     if (present_at(status, "dataOwner")) lock.data_owner = owner_from_json(field(status, "dataOwner"));
@@ -224,6 +225,7 @@ nlohmann::json to_json(const LockState& lock) {
         status["activeRestore"] = {{"name", lock.active_restore->name}, {"uid", lock.active_restore->uid}};
     if (lock.active_restore) put(status["activeRestore"], "database", lock.database);
     if (lock.active_restore && lock.point_in_time) status["activeRestore"]["pointInTime"] = true;
+    if (lock.active_restore && lock.may_be_served) status["activeRestore"]["mayBeServed"] = true;
     put(status, "originalReplicas", lock.original_replicas);
     if (lock.fence) {
         status["fence"] = {{"restoreUID", lock.fence->restore_uid},

@@ -69,6 +69,9 @@ struct LockState {
     std::vector<PausedCronJob> paused;
     std::string database;        // that is restored, where it is not the server's own
     bool point_in_time = false;  // the whole server is, from its repository
+    // The workload was let run on the restored data, and no look at the stopped one has shown yet that nobody
+    // was served.
+    bool may_be_served = false;
 
     bool operator==(const LockState&) const = default;
 };

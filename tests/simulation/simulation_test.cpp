@@ -117,6 +117,7 @@ const std::vector<Regression>& regressions() {
         {"what clients wrote on the new data is taken back", 6081},
         {"what clients wrote is taken back: its pod was seen ready, and gone at the next look", 20262},
         {"what clients wrote is taken back: its pod showed no time of its change", 5045},
+        {"what clients wrote is taken back: who saw its pod ready could not write it down any more", 40785},
         {"old data is told of that was dropped, where the clock was set back since", 1151},
         {"old data is told of that was dropped: the clock was set back, and the Job that did it is gone",
          22538},

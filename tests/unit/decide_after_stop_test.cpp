@@ -242,6 +242,29 @@ TEST(RollingBack, brings_the_old_data_back_and_starts_it) {
     });
 }
 
+WorldBuilder restarting() {
+    return rolling_back().in_step("restart", 1).with_pod(a_database_pod()).scaled_to(1).where([](World& w) {
+        w.server->lock.fence.reset();
+    });
+}
+
+// Its object may be taken away at any moment: what the lock says then decides what becomes of the data.
+TEST(Starting, says_in_the_lock_that_clients_may_be_served_until_a_rollback_has_seen_that_none_was) {
+    const auto saved = [](World world) {
+        const auto plan = decide::decide(world);
+        const auto* save = find_action<decide::SaveLock>(plan);
+        return save == nullptr ? std::nullopt : std::optional(save->lock.may_be_served);
+    };
+    const auto may_be = [](World& w) { w.server->lock.may_be_served = true; };
+    const auto open = [](World& w) { w.server->lock.fence.reset(); };
+    EXPECT_EQ(saved(starting().with_fence().scaled_to(0).without_pods().seen_fresh()), true);
+    EXPECT_EQ(saved(rolling_back().scaled_to(1).where(may_be).where(open).seen_fresh()), true)
+        << "the fence is raised";
+    EXPECT_EQ(saved(rolling_back().where(may_be)), std::nullopt) << "a cached look has seen nothing";
+    EXPECT_EQ(saved(rolling_back().where(may_be).seen_fresh()), false);
+    EXPECT_EQ(saved(restarting().with_fence().seen_fresh()), false) << "let run on the old data";
+}
+
 // Its pod may be gone at the next look, and the time for becoming ready is over.
 TEST(RollingBack, remembers_that_the_restored_data_came_up_and_never_takes_it_back) {
     World given =
@@ -278,12 +301,6 @@ TEST(RollingBack, touches_nothing_where_nothing_was_touched) {
          before_the_stop().asked_to_stop().with_fence().seen_fresh(), "Scale(0)"},
         {"without the fence nobody is about to", before_the_stop().asked_to_stop(),
          "SaveRestore(RollingBack)", "RollingBack", "was not touched"},
-    });
-}
-
-WorldBuilder restarting() {
-    return rolling_back().in_step("restart", 1).with_pod(a_database_pod()).scaled_to(1).where([](World& w) {
-        w.server->lock.fence.reset();
     });
 }
 

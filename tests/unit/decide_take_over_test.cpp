@@ -86,6 +86,14 @@ TEST(TakeOver, without_the_fence_keeps_what_may_have_been_served_and_the_old_dat
               "dbrestore_old_11111111");
 }
 
+// A rollback had raised the fence again, and what it saw may have been lost with the object: seed 40785.
+TEST(TakeOver, with_the_fence_raised_again_keeps_what_may_have_been_served) {
+    const auto plan = decide::decide_server(
+        abandoned(fenced().seen_fresh().where([](World& w) { w.server->lock.may_be_served = true; })));
+    EXPECT_EQ(told(plan), "Speak(LockTakenOver) SaveServer");
+    EXPECT_EQ(find_action<decide::SaveServer>(plan)->status.take_over->name, "restart");
+}
+
 TEST(TakeOver, of_a_restore_that_had_stopped_nothing_only_frees_the_lock) {
     const auto plan =
         decide::decide_server(abandoned(a_restore().in(Phase::validating).with_lock().seen_fresh()));
