@@ -386,7 +386,9 @@ void Invariants::lock_taken(const json& server) {
     };
     const std::string name = text_at(server, "metadata.name"), ns = text_at(server, "metadata.namespace");
     const json* taker = store_.find("databaserestores", {ns, text_at(server, "status.activeRestore.name")});
-    if (taker == nullptr) return;
+    // Deleted meanwhile, and maybe made anew by the same name.
+    if (taker == nullptr || text_at(*taker, "metadata.uid") != text_at(server, "status.activeRestore.uid"))
+        return;
     list_is_owed(server, *taker);
     for (const auto& [key, object] : store_.all("databaserestores").objects) {
         const auto queued = queued_at_.find(text_at(object.document, "metadata.uid"));
