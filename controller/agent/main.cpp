@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <string>
 
-#include "agent/steps.h"
+#include "agent/steps/steps.h"
 #include "base/log.h"
 
 namespace {

@@ -1,6 +1,6 @@
 // What pg_controldata prints; pg_control itself may hold anything.
 
-#include "agent/control_data.h"
+#include "agent/server/control_data.h"
 #include "agent/text.h"
 #include "fuzz/properties.h"
 

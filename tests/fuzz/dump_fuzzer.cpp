@@ -4,7 +4,7 @@
 #include <set>
 #include <vector>
 
-#include "agent/archive.h"
+#include "agent/dump/archive.h"
 #include "agent/text.h"
 #include "fuzz/properties.h"
 

@@ -1,6 +1,6 @@
 // journal.json and ledger.json on the volume: a crash, a full disk or a person may leave anything there.
 
-#include "agent/journal.h"
+#include "agent/volume/journal.h"
 #include "fuzz/properties.h"
 
 namespace dbrestore::fuzz {

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "agent/backup_set.h"
+#include "agent/point_in_time/backup_set.h"
 #include "fuzz/properties.h"
 
 namespace dbrestore::fuzz {

@@ -1,6 +1,6 @@
 // A dump in plain SQL. The input: its text.
 
-#include "agent/sql_script.h"
+#include "agent/dump/sql_script.h"
 #include "fuzz/properties.h"
 
 namespace dbrestore::fuzz {

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "agent/journal.h"
+#include "agent/volume/journal.h"
 #include "base/files.h"
 #include "integration/point_in_time_fixture.h"
 #include "integration/xfs_volume.h"

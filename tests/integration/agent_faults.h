@@ -6,8 +6,8 @@
 #include <cstdlib>
 #include <random>
 
-#include "agent/journal.h"
-#include "agent/steps.h"
+#include "agent/steps/steps.h"
+#include "agent/volume/journal.h"
 #include "integration/agent_fixture.h"
 #include "integration/traced_process.h"
 

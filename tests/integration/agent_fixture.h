@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "agent/postgres.h"
+#include "agent/server/postgres.h"
 #include "base/process.h"
 #include "integration/traced_process.h"
 #include "resources/agent_protocol.h"

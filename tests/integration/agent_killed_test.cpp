@@ -3,8 +3,8 @@
 #include <filesystem>
 #include <thread>
 
-#include "agent/journal.h"
-#include "agent/steps.h"
+#include "agent/steps/steps.h"
+#include "agent/volume/journal.h"
 #include "integration/agent_fixture.h"
 
 namespace dbrestore::tests {

@@ -3,7 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "agent/server_settings.h"
+#include "agent/server/server_settings.h"
 #include "base/files.h"
 #include "integration/agent_fixture.h"
 

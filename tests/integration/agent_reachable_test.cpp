@@ -4,7 +4,7 @@
 #include <fstream>
 #include <iostream>
 
-#include "agent/journal.h"
+#include "agent/volume/journal.h"
 #include "base/clock.h"
 #include "base/files.h"
 #include "integration/point_in_time_fixture.h"

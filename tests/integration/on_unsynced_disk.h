@@ -6,7 +6,7 @@
 #include <map>
 #include <memory>
 
-#include "agent/journal.h"
+#include "agent/volume/journal.h"
 #include "integration/agent_faults.h"
 #include "integration/unsynced_disk.h"
 

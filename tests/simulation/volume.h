@@ -19,7 +19,7 @@ struct Database {
 
 enum class JournalState { preparing, prepared, committing, committed, rolled_back };
 
-// As controller/agent/journal.h: what a step finds after the one before it was killed.
+// As controller/agent/volume/journal.h: what a step finds after the one before it was killed.
 struct VolumeJournal {
     JournalState state = JournalState::preparing;
     std::string restore_uid, pod_uid, new_database, old_database;

@@ -3,7 +3,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include "agent/backup_set.h"
+#include "agent/point_in_time/backup_set.h"
 
 namespace dbrestore::agent {
 namespace {

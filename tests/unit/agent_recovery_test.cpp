@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include "agent/pgbackrest.h"
-#include "agent/recovery.h"
-#include "agent/wal_commits.h"
+#include "agent/point_in_time/pgbackrest.h"
+#include "agent/server/recovery.h"
+#include "agent/server/wal_commits.h"
 
 namespace dbrestore::agent {
 namespace {

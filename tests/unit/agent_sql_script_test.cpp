@@ -1,7 +1,7 @@
 #include <gtest/gtest.h>
 
+#include "agent/dump/sql_script.h"
 #include "agent/programs.h"
-#include "agent/sql_script.h"
 #include "agent/text.h"
 
 namespace dbrestore::agent {

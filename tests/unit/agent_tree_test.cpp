@@ -6,8 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "agent/exchange.h"
-#include "agent/tree.h"
+#include "agent/volume/exchange.h"
+#include "agent/volume/tree.h"
 
 namespace dbrestore::agent {
 namespace {

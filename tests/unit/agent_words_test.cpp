@@ -3,8 +3,8 @@
 
 #include <ctime>
 
-#include "agent/definitions.h"
-#include "agent/restore_errors.h"
+#include "agent/dump/definitions.h"
+#include "agent/dump/restore_errors.h"
 #include "agent/text.h"
 
 namespace dbrestore::agent {
