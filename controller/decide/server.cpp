@@ -179,9 +179,10 @@ void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
     if (!entry.keeps_data() || !entry.expiration_time) return;
     if (was_cleaned_up(world, entry)) return forget_previous_data(entry);
     const resources::Job* job = newest_cleanup(world, entry);
-    const int64_t attempts = std::max(entry.cleanup_attempt, job == nullptr ? 0 : attempt_of(*job));
+    // One that was made anew does not know it yet, and the Job may be removed.
+    if (job != nullptr) entry.cleanup_attempt = std::max(entry.cleanup_attempt, attempt_of(*job));
     // What was begun is ended, also where the clock was set back since.
-    if (attempts == 0 && *entry.expiration_time > world.now)
+    if (entry.cleanup_attempt == 0 && *entry.expiration_time > world.now)
         return look_again(plan,
                           std::min<std::chrono::milliseconds>(*entry.expiration_time - world.now + 1ms, 1h));
     if (world.server.lock.active_restore) return;  // its end brings this server here again
@@ -190,7 +191,7 @@ void expire(const ServerWorld& world, HistoryEntry& entry, Plan& plan) {
     const bool needs_server = entry.previous_directory.empty();
     if ((needs_server && pod == nullptr) || !world.server.status.inferred || !world.workload)
         return look_again(plan, 30s);
-    entry.cleanup_attempt = attempts + 1;
+    ++entry.cleanup_attempt;
     plan.actions.push_back(cleanup_job(world, entry, needs_server ? pod->pod_ip : ""));
     look_again(plan, 2s);
 }

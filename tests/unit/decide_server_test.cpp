@@ -177,6 +177,7 @@ TEST(Server, drops_nothing_while_a_restore_runs_or_nobody_answers) {
 TEST(Server, forgets_previous_data_only_when_the_drop_is_reported) {
     const auto with_job = [](resources::Job job, const resources::AgentResult* result) {
         decide::ServerWorld world = with_previous_data(0);
+        world.server.status.history[0].cleanup_attempt = std::stoll(job.meta.labels[decide::attempt_label]);
         if (result != nullptr) world.reports[job.meta.name] = resources::AgentReport{{}, *result, false};
         world.jobs.push_back(std::move(job));
         return world;
@@ -223,6 +224,16 @@ TEST(Server, goes_on_with_a_cleanup_that_was_begun_under_another_number) {
     early.jobs.push_back(a_cleanup_job(1, 61, true));
     EXPECT_EQ(told(decide::decide_server(early)), "SaveServer CreateJob(cleanup)")
         << "a PostgresServer that was made anew remembers no number";
+}
+
+// Seed 46412: the Job was removed, and the next one had its name.
+TEST(Server, that_was_made_anew_learns_the_number_of_a_cleanup_from_its_job) {
+    decide::ServerWorld anew = with_previous_data(900);
+    anew.jobs.push_back(a_cleanup_job(3, 5, false));
+    EXPECT_EQ(told(decide::decide_server(anew)), "SaveServer");
+    EXPECT_EQ(server_status_after(anew).history[0].cleanup_attempt, 3);
+    anew.jobs[0] = a_cleanup_job(3, 901, false);
+    EXPECT_EQ(told(decide::decide_server(anew)), "SaveServer DeleteJob(dbr-11111111-cleanup-3)");
 }
 
 TEST(Server, an_edited_attempt_label_breaks_nothing) {
