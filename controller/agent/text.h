@@ -16,6 +16,9 @@ using base::one_line;
 using base::replaced;
 using base::trimmed;
 
+// What of a program's own error is passed on in one of ours.
+inline constexpr size_t max_told_bytes = 300;
+
 // "Größe" -> "\"Größe\"": always quoted, so that no keyword list is needed.
 std::string quote_identifier(std::string_view name);
 

@@ -21,6 +21,19 @@ def preparing(shop):
     shop.must_be_clean()
 
 
+def entry_once_taken_away(shop, restore, agent):
+    """What the history says of a restore that somebody deletes, finalizer and all, while its agent is held."""
+    patch = '{"metadata":{"finalizers":null}}'
+    restore.delete(wait=False)
+    kubectl("patch", "databaserestore", restore.name, "--type=merge", f"--patch={patch}", namespace=shop.namespace)
+    assert not api.exists("databaserestore", restore.name, shop.namespace)
+    agent.resume()
+    wait_for("the lock is free", lambda: "activeRestore" not in shop.server_status(), 120)
+    entry = shop.server_status()["history"][-1]
+    assert (entry["restore"], entry["result"]) == (restore.name, "Failed")
+    return entry
+
+
 def test_a_cancelled_restore_leaves_the_old_data(preparing):
     shop, restore, agent, before = preparing
     restore.cancel()
@@ -48,15 +61,21 @@ def test_the_server_object_is_deleted_which_cancels_the_restore_and_then_it_goes
 
 def test_a_restore_whose_object_is_taken_away_is_rolled_back_all_the_same(preparing):
     shop, restore, agent, before = preparing
-    patch = '{"metadata":{"finalizers":null}}'
-    restore.delete(wait=False)
-    kubectl("patch", "databaserestore", restore.name, "--type=merge", f"--patch={patch}", namespace=shop.namespace)
-    assert not api.exists("databaserestore", restore.name, shop.namespace)
-    agent.resume()
-    wait_for("the lock is free", lambda: "activeRestore" not in shop.server_status(), 120)
-    entry = shop.server_status()["history"][-1]
-    assert (entry["restore"], entry["result"]) == (restore.name, "Failed")
+    entry = entry_once_taken_away(shop, restore, agent)
+    assert "previousData" not in entry
     assert shop.get("postgresserver")["metadata"].get("finalizers", []) == []
+
+
+def test_of_one_whose_object_is_taken_away_once_it_may_be_served_the_new_data_stays_and_the_old_is_kept(shop):
+    copies = shop.dump_and_change()
+    restore = restores.of_shop(shop, copies.path)
+    agent = catch_agent(restore.uid, "verify-live")
+    assert shop.server_status()["activeRestore"]["mayBeServed"]
+    entry = entry_once_taken_away(shop, restore, agent)
+    assert entry["previousData"]["database"] in shop.databases()
+    assert "expirationTime" in entry["previousData"]
+    shop.wait_ready()
+    shop.must_hold(copies.of_the_dump)
 
 
 def test_a_cancel_that_comes_too_late_is_told_so_and_an_undo_brings_the_old_data_back(shop):

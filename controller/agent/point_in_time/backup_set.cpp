@@ -93,7 +93,8 @@ std::optional<Failure> judge_status(const json& stanza, const std::string& name)
     for (const auto& repository : resources::list_at(stanza, "repo")) {
         if (integer_at(repository, "status.code") != status_ok) why = text_at(repository, "status.message");
     }
-    return Failure{"RepositoryUnreadable", "the repository cannot be read: " + one_line(why, 300), true};
+    return Failure{"RepositoryUnreadable", "the repository cannot be read: " + one_line(why, max_told_bytes),
+                   true};
 }
 
 // Up to which position WAL of `id` belongs to this timeline; nothing where it is no part of it.

@@ -11,7 +11,7 @@ namespace dbrestore::agent {
 
 namespace {
 
-constexpr size_t max_line_bytes = 2000, max_told_bytes = 300;
+constexpr size_t max_checker_line_bytes = 2000;
 
 // "   12/300 MB (4%) computed"
 std::optional<int64_t> checked_percent(std::string_view line) {
@@ -35,7 +35,7 @@ std::optional<AgentResult> check_pages(const Context& context, const std::string
     spec.arguments = {*program, "--check", "--progress", "-D", directory};
     spec.environment = {{"LC_ALL", "C"}};
     std::string first_error;
-    LineSplitter lines(max_line_bytes);
+    LineSplitter lines(max_checker_line_bytes);
     spec.on_stderr = [&](std::string_view text) {
         // Its progress ends each line by a carriage return.
         lines.feed(replaced(std::string(text), "\r", "\n"), [&](std::string_view line) {

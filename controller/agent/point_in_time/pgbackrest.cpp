@@ -17,8 +17,7 @@ namespace {
 
 using backups::Failure;
 
-constexpr size_t max_info_bytes = 64u << 20, max_segment_bytes = 256u << 20, max_log_line_bytes = 2000,
-                 max_told_bytes = 300;
+constexpr size_t max_info_bytes = 64u << 20, max_segment_bytes = 256u << 20, max_log_line_bytes = 2000;
 constexpr int exit_not_archived = 1;
 constexpr int64_t most_workers = 8;
 // The server takes a smaller one for "there is no such file".

@@ -42,7 +42,8 @@ base::Result<ControlData> read_control_data(const std::string& directory, const 
     // A wrong checksum is only a warning to pg_controldata; to us such a file is not readable.
     if (!end->ok() || text.find("WARNING:") != std::string::npos ||
         errors.find("WARNING") != std::string::npos) {
-        return base::error(base::ErrorKind::failed, "pg_control cannot be read: " + one_line(errors, 300));
+        return base::error(base::ErrorKind::failed,
+                           "pg_control cannot be read: " + one_line(errors, max_told_bytes));
     }
     return control_data_from_text(std::move(text));
 }

@@ -15,7 +15,7 @@ namespace dbrestore::agent {
 namespace {
 
 // A commit that drops many tables lists them behind its time.
-constexpr size_t max_line_bytes = 1000;
+constexpr size_t max_record_line_bytes = 1000;
 
 // "2026-11-26 20:00:00.123456 UTC" -> "2026-11-26T20:00:00.123456Z"
 std::string time_in(std::string_view text) {
@@ -45,7 +45,7 @@ Commits commits_among(std::vector<std::string> command, const LsnRange& range) {
     base::ProcessSpec spec;
     spec.arguments = std::move(command);
     spec.environment = {{"TZ", "UTC"}, {"LC_ALL", "C"}};
-    LineSplitter lines(max_line_bytes);
+    LineSplitter lines(max_record_line_bytes);
     spec.on_stdout = [&](std::string_view text) {
         lines.feed(text, [&](std::string_view line) { take_commit(line, range, commits); });
     };
